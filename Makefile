@@ -1,0 +1,173 @@
+# wharf: builds the library that C programs load. GNU make; `make help` lists the targets.
+#
+# The settings; nothing below them needs changing.
+
+CARGO   ?= cargo
+NM      ?= nm
+OBJCOPY ?= objcopy
+STRIP   ?= strip
+PREFIX  ?= /usr/local
+LIBDIR  ?= $(PREFIX)/lib
+INCDIR  ?= $(PREFIX)/include
+CFLAGS  ?= -O2 -g
+
+# Where the libraries go. Another OUT is another build, with a cargo directory of its own:
+#   make lib OUT=target/mutate-x RUSTFLAGS='--cfg wharf_mutate="x"'
+OUT ?= target/wharf
+
+# ---------------------------------------------------------------------------------------------
+
+SO      := libwharf.so.0
+VERSION := $(shell sed -n 's/^version *= *"\(.*\)"/\1/p;T;q' Cargo.toml)
+SOURCES := $(sort $(shell find src -name '*.rs')) Cargo.toml $(wildcard Cargo.lock)
+HEADERS := include/wharf.h include/wharf_dl.h
+CARGO_DIR := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR)/$(notdir $(OUT)),$(OUT)/cargo)
+# Two makes may run at once, as tests do.
+LOCK := $(if $(shell command -v flock),flock $(OUT)/lock)
+LIBRARIES := $(OUT)/$(SO) $(OUT)/$(SO).debug $(OUT)/libwharf.so $(OUT)/libwharf.a
+
+.DELETE_ON_ERROR:
+.PHONY: lib libraries demo test check bench header install uninstall clean help FORCE
+.DEFAULT_GOAL := lib
+
+## lib        the libraries: OUT/libwharf.so.0, libwharf.so, libwharf.so.0.debug, libwharf.a
+lib:
+	@mkdir -p $(OUT)
+	+@$(LOCK) $(MAKE) --no-print-directory libraries
+libraries: $(LIBRARIES)
+
+# ---- Tools: what is missing is named, with what brings it -------------------------------------
+
+DEBIAN_RUST := apt-get install rustc-web cargo-web, or https://rustup.rs
+# $(call need,command,how to get it)
+need = command -v $(firstword $(1)) >/dev/null 2>&1 || \
+	{ echo "wharf: $(firstword $(1)) is missing; to get it: $(2)" >&2; exit 1; }
+need_cc    = $(call need,$(CC),apt-get install gcc libc6-dev)
+need_tools = $(call need,$(NM),apt-get install binutils); \
+	$(call need,$(OBJCOPY),apt-get install binutils); \
+	$(call need,$(STRIP),apt-get install binutils); \
+	$(call need,$(AR),apt-get install binutils)
+need_cargo = $(call need,$(CARGO),$(DEBIAN_RUST)); \
+	$(CARGO) --version | awk '{ split($$2, v, "."); exit !(v[1] > 1 || v[2] >= 88) }' || \
+	{ echo "wharf: $$($(CARGO) --version) is too old, 1.88 is needed; to get it: rustup update stable" >&2; exit 1; }
+
+# ---- The library ------------------------------------------------------------------------------
+
+# Changes when what the build depends on, apart from the files' contents, does.
+export WHARF_BUILD = $(CC) $(LDFLAGS) / $(RUSTFLAGS) / $(NM) $(OBJCOPY) $(STRIP) $(AR) / $(SOURCES)
+$(OUT)/build: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' "$$WHARF_BUILD" | cmp -s - $@ || printf '%s\n' "$$WHARF_BUILD" > $@
+
+# All of wharf and what it needs of std as one object, whose only global names are wharf's: linked
+# into a program, it clashes with no other Rust library there. `cargo rustc --crate-type` because
+# cargo leaves link-time optimisation out as soon as an rlib is made along with the archive. The
+# remapping keeps the paths of the building machine out of panic messages.
+$(OUT)/wharf.o: $(SOURCES) $(OUT)/build Makefile
+	@$(need_cargo); $(need_cc); $(need_tools)
+	$(CARGO) fetch -q
+	remap=; for d in "$${CARGO_HOME:-$$HOME/.cargo}"/registry/src/*/; do \
+		remap="$$remap'--remap-path-prefix=$${d%/}=/deps',"; done; \
+	$(CARGO) rustc -q --release --lib --crate-type staticlib --target-dir $(CARGO_DIR) \
+		--config "build.rustflags=[$$remap]"
+	roots=$$($(NM) -g --defined-only $(CARGO_DIR)/release/libwharf.a 2>/dev/null | \
+		awk '$$3 ~ /^wharf_/ { print "-Wl,-u," $$3 }'); \
+	[ -n "$$roots" ] || { echo "wharf: $(CARGO_DIR)/release/libwharf.a exports nothing" >&2; exit 1; }; \
+	$(CC) -r -nostdlib -Wl,--gc-sections -Wl,--force-group-allocation $$roots \
+		-o $@.all $(CARGO_DIR)/release/libwharf.a
+	$(OBJCOPY) -w --keep-global-symbol='wharf_*' $@.all $@
+	@rm -f $@.all
+
+$(OUT)/wharf.map: Makefile
+	@mkdir -p $(@D)
+	@printf 'WHARF_0 {\n  global: wharf_*;\n  local: *;\n};\n' > $@
+
+# Bound at load: no lazy resolver runs in a signal handler or in a report. Symbolic: wharf calls
+# itself, also where the program brings a second wharf.
+$(OUT)/wharf.unstripped: $(OUT)/wharf.o $(OUT)/wharf.map
+	$(CC) -shared -o $@ $(LDFLAGS) -Wl,-soname,$(SO) -Wl,--version-script=$(OUT)/wharf.map \
+		-Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack -Wl,-z,defs -Wl,-Bsymbolic \
+		-Wl,--gc-sections -Wl,--build-id=sha1 -Wl,--hash-style=gnu \
+		$< -Wl,--as-needed -lgcc_s -lpthread -lm -ldl -lc
+
+$(OUT)/$(SO).debug: $(OUT)/wharf.unstripped
+	$(OBJCOPY) --only-keep-debug $< $@
+
+# gdb walks over the stack switch by the name __morestack; a trace wants wharf's own names.
+$(OUT)/$(SO): $(OUT)/wharf.unstripped $(OUT)/$(SO).debug
+	$(STRIP) -w --strip-all -K __morestack -K 'wharf_*' -o $@.new $<
+	$(OBJCOPY) --add-gnu-debuglink=$(OUT)/$(SO).debug $@.new
+	@mv -f $@.new $@
+
+$(OUT)/libwharf.so: $(OUT)/$(SO)
+	@ln -sf $(SO) $@
+
+$(OUT)/libwharf.a: $(OUT)/wharf.o
+	@mkdir -p $(OUT)/static
+	$(OBJCOPY) --strip-debug $< $(OUT)/static/wharf.o
+	@rm -f $@
+	$(AR) rcsD $@ $(OUT)/static/wharf.o
+
+# ---- Showing and checking ---------------------------------------------------------------------
+
+## demo       builds and runs c_host/demo.c, which ends by a panic
+demo: lib $(OUT)/demo
+	@ulimit -c 0; $(OUT)/demo $(OUT)/$(SO); status=$$?; \
+	if [ $$status -eq 134 ]; then \
+		echo "The demo ended by its panic, status 134 (128 + SIGABRT), as it should."; \
+	else \
+		echo "wharf: the demo ended with status $$status, not by its panic (134)." >&2; exit 1; \
+	fi
+
+$(OUT)/demo: c_host/demo.c $(HEADERS)
+	@$(need_cc); mkdir -p $(@D)
+	$(CC) -std=c11 -Wall -Wextra $(CFLAGS) -Iinclude $(LDFLAGS) $< -o $@ -lpthread -ldl
+
+# The tests load the libraries from here.
+test check bench header: export WHARF_OUT = $(abspath $(OUT))
+
+## test       every test, against the libraries
+test: lib
+	$(CARGO) test
+
+## check      format, lints, house rules, header, release files, gates
+check: lib
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy -q --all-targets -- -D warnings
+	$(CARGO) test -q --test house --test header --test release --test gates
+
+## bench      the figures, as a table
+bench: lib
+	$(CARGO) test -q --test bench -- --ignored --nocapture
+
+## header     writes include/wharf.h anew from src/ffi
+header:
+	@$(need_cargo)
+	WHARF_HEADER_WRITE=1 $(CARGO) test -q --test header header_is_current
+
+# ---- Installing -------------------------------------------------------------------------------
+
+## install    into DESTDIR/PREFIX: libraries, headers, pkg-config file
+install: lib
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCDIR)
+	install -m 755 $(OUT)/$(SO) $(DESTDIR)$(LIBDIR)/$(SO)
+	ln -sf $(SO) $(DESTDIR)$(LIBDIR)/libwharf.so
+	install -m 644 $(OUT)/libwharf.a $(DESTDIR)$(LIBDIR)/libwharf.a
+	install -m 644 $(HEADERS) $(DESTDIR)$(INCDIR)
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCDIR@|$(INCDIR)|' \
+		-e 's|@VERSION@|$(VERSION)|' include/wharf.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/wharf.pc
+
+## uninstall  takes away what install put there
+uninstall:
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,$(SO) libwharf.so libwharf.a pkgconfig/wharf.pc) \
+		$(addprefix $(DESTDIR)$(INCDIR)/,$(notdir $(HEADERS)))
+
+## clean      takes away what was built
+clean:
+	rm -rf $(OUT)/static $(OUT)/wharf.* $(OUT)/libwharf.* $(OUT)/demo $(OUT)/build $(OUT)/lock $(CARGO_DIR)
+	$(CARGO) clean -q
+
+## help       this list
+help:
+	@sed -n 's/^## /  make /p' Makefile
+	@echo "  Variables: CARGO CC CXX CFLAGS LDFLAGS RUSTFLAGS OUT PREFIX LIBDIR INCDIR DESTDIR"

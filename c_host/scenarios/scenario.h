@@ -1,0 +1,199 @@
+/* What the scenario hosts share: the library's table, checks that say where, threads, looks at the process. */
+#ifndef WHARF_SCENARIO_H
+#define WHARF_SCENARIO_H
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "wharf_dl.h"
+
+#define UNUSED __attribute__((unused))
+#define NOINLINE __attribute__((noinline))
+
+/* The table of the library under test, after load_wharf. */
+static const wharf_api *W UNUSED;
+
+/* Ends the host with status 1 and says where, when `cond` does not hold. */
+#define CHECK(cond) ((cond) ? (void)0 : fail(__FILE__, __LINE__, #cond))
+
+/* Like CHECK, for two integers, which are shown. */
+#define CHECK_EQ(left, right) check_eq(__FILE__, __LINE__, #left " == " #right, (long long)(left), (long long)(right))
+
+static inline void fail(const char *file, int line, const char *what)
+{
+    fflush(stdout);
+    fprintf(stderr, "%s:%d: CHECK(%s) failed\n", file, line, what);
+    _exit(1);
+}
+
+static inline void check_eq(const char *file, int line, const char *what, long long left, long long right)
+{
+    if (left == right)
+        return;
+    fprintf(stderr, "%s:%d: %lld != %lld\n", file, line, left, right);
+    fail(file, line, what);
+}
+
+/* ---- the library ---- */
+
+/* Opens the library, RTLD_LOCAL; returns its handle. */
+static inline void *load_wharf(void)
+{
+    wharf_dl opened;
+    if (wharf_dl_open(getenv("WHARF_LIB"), &opened) != WHARF_OK)
+        fprintf(stderr, "%s\n", opened.error);
+    W = opened.api;
+    CHECK(W != NULL);
+    return opened.handle;
+}
+
+/* wharf_call that must work. */
+static inline void call(wharf_fn fn, void *arg)
+{
+    CHECK_EQ(W->call(fn, arg), WHARF_OK);
+}
+
+/* wharf_on_host that must work. */
+static inline void on_host(wharf_fn fn, void *arg)
+{
+    CHECK_EQ(W->on_host(fn, arg), WHARF_OK);
+}
+
+static inline wharf_stats stats(void)
+{
+    wharf_stats now = WHARF_STATS_INIT;
+    CHECK_EQ(W->stats_read(&now), WHARF_OK);
+    return now;
+}
+
+/* ---- threads ---- */
+
+typedef void *(*thread_fn)(void *arg);
+
+/* Starts a thread with a stack of so many bytes, 0 for the usual. */
+static inline pthread_t spawn(size_t stack_bytes, thread_fn fn, void *arg)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    CHECK_EQ(pthread_attr_init(&attr), 0);
+    if (stack_bytes != 0)
+        CHECK_EQ(pthread_attr_setstacksize(&attr, stack_bytes), 0);
+    CHECK_EQ(pthread_create(&thread, &attr, fn, arg), 0);
+    CHECK_EQ(pthread_attr_destroy(&attr), 0);
+    return thread;
+}
+
+static inline void join(pthread_t thread)
+{
+    CHECK_EQ(pthread_join(thread, NULL), 0);
+}
+
+/* Runs fn on a thread of its own, to its end. */
+static inline void on_thread(thread_fn fn, void *arg)
+{
+    join(spawn(0, fn, arg));
+}
+
+/* ---- stacks ---- */
+
+/* Where the caller's frame lies. */
+#define HERE() ((uintptr_t)__builtin_frame_address(0))
+
+typedef struct bounds {
+    uintptr_t low, high;
+} bounds;
+
+/* The stack that the thread was made with. */
+static inline bounds thread_stack(void)
+{
+    pthread_attr_t attr;
+    void *low;
+    size_t bytes;
+    CHECK_EQ(pthread_getattr_np(pthread_self(), &attr), 0);
+    CHECK_EQ(pthread_attr_getstack(&attr, &low, &bytes), 0);
+    CHECK_EQ(pthread_attr_destroy(&attr), 0);
+    bounds stack = {(uintptr_t)low, (uintptr_t)low + bytes};
+    return stack;
+}
+
+static inline int inside(bounds stack, uintptr_t address)
+{
+    return stack.low <= address && address < stack.high;
+}
+
+/* Uses so many bytes of the stack, then runs fn on top of them; the bytes must be the same afterwards. */
+static NOINLINE UNUSED void deeper(size_t bytes, wharf_fn fn, void *arg)
+{
+    if (bytes <= 4096) {
+        fn(arg);
+        return;
+    }
+    volatile unsigned char used[4096];
+    unsigned char mark = (unsigned char)(bytes >> 12);
+    for (size_t i = 0; i < sizeof used; i++)
+        used[i] = (unsigned char)(mark + i);
+    deeper(bytes - 4096, fn, arg);
+    for (size_t i = 0; i < sizeof used; i++)
+        CHECK(used[i] == (unsigned char)(mark + i));
+}
+
+/* ---- the process ---- */
+
+/* Lines of a file. */
+static inline long lines_of(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    CHECK(file != NULL);
+    long lines = 0;
+    for (int c; (c = getc(file)) != EOF;)
+        lines += c == '\n';
+    fclose(file);
+    return lines;
+}
+
+/* Mappings of the process. */
+static inline long map_count(void)
+{
+    return lines_of("/proc/self/maps");
+}
+
+/* A figure of /proc/self/status: "VmRSS" (KiB), "Threads". */
+static inline long process_status(const char *name)
+{
+    FILE *file = fopen("/proc/self/status", "r");
+    CHECK(file != NULL);
+    char line[256];
+    long value = -1;
+    size_t length = strlen(name);
+    while (fgets(line, sizeof line, file) != NULL) {
+        if (strncmp(line, name, length) == 0 && line[length] == ':')
+            value = atol(line + length + 1);
+    }
+    fclose(file);
+    CHECK(value >= 0);
+    return value;
+}
+
+static inline long rss_kb(void)
+{
+    return process_status("VmRSS");
+}
+
+static inline long thread_count(void)
+{
+    return process_status("Threads");
+}
+
+/* The second argument, or "" without one: the case's name. */
+static inline int is_case(char **argv, const char *name)
+{
+    return argv[1] != NULL && strcmp(argv[1], name) == 0;
+}
+
+#endif

@@ -1,0 +1,406 @@
+/*
+ * wharf: threads of a C program call in, and their callbacks run on managed stacks.
+ *
+ * Every function returns WHARF_OK (0) or a negative status, unless it says otherwise. Nothing needs
+ * to be called before wharf_call. A host that loads the library by dlopen takes wharf_dl.h and calls
+ * through the table of wharf_get_api; every function has its place there, under its name without
+ * the prefix.
+ *
+ * Contracts. Threads: every function may be called on any thread at any time. "Context" says from
+ * where else; "Signals: safe" means async-signal-safe. A pointer is the caller's before, during and
+ * after the call, and is only looked at during the call, unless the contract says otherwise.
+ */
+
+#ifndef WHARF_H
+#define WHARF_H
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#if defined(__cplusplus)
+#define WHARF_NORETURN [[noreturn]]
+#elif defined(__GNUC__)
+#define WHARF_NORETURN __attribute__((__noreturn__))
+#elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
+#define WHARF_NORETURN _Noreturn
+#else
+#define WHARF_NORETURN
+#endif
+
+#if defined(__GNUC__)
+#define WHARF_PRINTF(format, first) __attribute__((__format__(__printf__, format, first)))
+#else
+#define WHARF_PRINTF(format, first)
+#endif
+
+/* A struct of options with its defaults: wharf_config config = WHARF_CONFIG_INIT; */
+#define WHARF_CONFIG_INIT { (uint32_t)sizeof(wharf_config), 0, 0, 0, { 0, 0, 0, 0, 0, 0, 0, 0 } }
+#define WHARF_ATTACH_OPTIONS_INIT \
+  { (uint32_t)sizeof(wharf_attach_options), 0, 0, 0, { 0, 0, 0, 0 } }
+#define WHARF_STATS_INIT { (uint32_t)sizeof(wharf_stats), 0, 0, 0, 0, 0, 0, 0, 0 }
+
+
+// The call did what it says.
+#define WHARF_OK 0
+
+// The deadline passed first.
+#define WHARF_TIMEOUT -3
+
+// The runtime is stopping or stopped; only `wharf_start` brings it back.
+#define WHARF_STOPPED -7
+
+// An argument is NULL, out of range, or a struct's `size` is not one that this version knows.
+#define WHARF_EINVAL -16
+
+// The system gave no memory or address space.
+#define WHARF_ENOMEM -17
+
+// Not possible in this state or from this place.
+#define WHARF_ESTATE -18
+
+// The library does not speak this ABI.
+#define WHARF_EABI -19
+
+// The system refused; errno says why.
+#define WHARF_ESYS -20
+
+// A limit was reached: `max_threads`, or nothing to be had in a signal handler.
+#define WHARF_ELIMIT -21
+
+// The ABI that this header describes; what `wharf_get_api` is asked for.
+#define WHARF_ABI 1
+
+// `wharf_attach_options.flags`: the thread must never wait for wharf. `wharf_trim` leaves its
+// stack alone.
+#define WHARF_ATTACH_REALTIME 1
+
+// A deadline that never comes.
+#define WHARF_NEVER INT64_MAX
+
+// What the switch runs on the other stack.
+typedef void (*EntryFn)(void*);
+
+// How the runtime is to be. Fill it with `WHARF_CONFIG_INIT`, then set fields; 0 is the default.
+typedef struct wharf_config {
+  // `sizeof(wharf_config)`.
+  uint32_t size;
+  // The most host threads that may be attached at a time; default and most 65536. One more gets
+  // `WHARF_ELIMIT`.
+  uint32_t max_threads;
+  // Bytes of a callback's stack, 16 KiB to 1 GiB, rounded up to pages; default 8 MiB on 64-bit
+  // machines, 256 KiB on 32-bit ones. Reserved, not spent: memory is what callbacks touch.
+  uint64_t callback_stack_bytes;
+  // Bytes below each stack that nobody can access, one page to 1 GiB, rounded up to pages;
+  // default 64 KiB. A single frame larger than this may jump over it.
+  uint64_t guard_bytes;
+  // Zero.
+  uint64_t reserved[8];
+} wharf_config;
+
+// What wharf calls back: a function of the host's and the pointer that the host gave with it.
+typedef void (*wharf_fn)(void *arg);
+
+// How a thread is to be attached. Fill it with `WHARF_ATTACH_OPTIONS_INIT`, then set fields.
+typedef struct wharf_attach_options {
+  // `sizeof(wharf_attach_options)`.
+  uint32_t size;
+  // 0 or `WHARF_ATTACH_REALTIME`.
+  uint32_t flags;
+  // The thread's name in `wharf_dump`, its first 15 bytes; copied. NULL: the system's name.
+  const char *name;
+  // Bytes of the callback stack to bring into memory now, so that no call faults them in.
+  uint64_t touch_bytes;
+  // Zero.
+  uint64_t reserved[4];
+} wharf_attach_options;
+
+// What the runtime has and has done. Fill it with `WHARF_STATS_INIT`, then read.
+typedef struct wharf_stats {
+  // In: `sizeof(wharf_stats)`. Out: how much of it was filled.
+  uint32_t size;
+  // Ms made: the most threads that were attached at a time, about.
+  uint32_t threads_made;
+  // Ms of threads that are attached now.
+  uint32_t threads_bound;
+  // Ms that wait for a thread.
+  uint32_t threads_spare;
+  // Managed stacks made.
+  uint32_t stacks_made;
+  // Of those, how many a callback is on now; one that was left by `longjmp` counts until its
+  // thread calls in again or ends.
+  uint32_t stacks_used;
+  // Calls since the library was loaded.
+  uint64_t calls;
+  // Address space held, in bytes.
+  uint64_t bytes_reserved;
+  // Of that, how much is in memory, in bytes.
+  uint64_t bytes_committed;
+} wharf_stats;
+
+// Every function of this header, for hosts that load the library by `dlopen`. What each does is
+// said at its prototype.
+typedef struct wharf_api {
+  // Bytes of this table. New functions come at the end only.
+  uint32_t size;
+  // `WHARF_ABI` of the library.
+  uint32_t abi;
+  uint32_t (*version)(void);
+  const char *(*version_string)(void);
+  const char *(*strerror)(int status);
+  const char *(*status_name)(int status);
+  int (*start)(const struct wharf_config *config);
+  int (*stop)(int64_t until);
+  int (*running)(void);
+  int (*trim)(void);
+  int (*call)(wharf_fn fn, void *arg);
+  int (*on_host)(wharf_fn fn, void *arg);
+  int (*attach)(const struct wharf_attach_options *options);
+  int (*detach)(void);
+  void (*panic)(const char *msg) WHARF_NORETURN;
+  int64_t (*now)(void);
+  int64_t (*after)(int64_t ns);
+  int (*stats_read)(struct wharf_stats *out);
+  int (*dump)(int fd);
+} wharf_api;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+// Calls `f(arg)` with the stack pointer at `top`, after writing this stack's position to
+// `*slot`; see the module's head.
+//
+// # Safety
+// `top` is 16-byte aligned, with room below it for `f`, and nothing that lives below it;
+// `slot` is writable and stays so until the return.
+extern void call_on_stack(EntryFn f, void *arg, size_t top, size_t *slot);
+
+extern void remque(void *knot);
+
+// The library's version as a number: major * 65536 + minor * 256 + patch.
+//
+// Context: any. Signals: safe.
+uint32_t wharf_version(void);
+
+// The library's version as text, "major.minor.patch". Static, never NULL.
+//
+// Context: any. Signals: safe.
+const char *wharf_version_string(void);
+
+// What a status means, in a few words. Static, never NULL, not for any program to parse.
+//
+// `status`: what a function of this header returned; an unknown number is answered too.
+//
+// Context: any. Signals: safe.
+const char *wharf_strerror(int status);
+
+// The name of a status, "WHARF_TIMEOUT" for -3. Static; "WHARF_?" if there is none of that number.
+//
+// Context: any. Signals: safe.
+const char *wharf_status_name(int status);
+
+// The table of all functions: the one name that a host which loads wharf by `dlopen` looks up.
+//
+// `abi`: `WHARF_ABI` of the header that the host was compiled with.
+//
+// Returns the table, static, valid until the library is unloaded; NULL if this library does not
+// speak that ABI. A later library of the same ABI has more functions at the table's end: look at
+// its `size` before calling one that your header has and the library may not.
+//
+// Context: any. Signals: safe.
+const struct wharf_api *wharf_get_api(uint32_t abi);
+
+// Starts the runtime, or counts one more start of a running one.
+//
+// Optional: the first `wharf_call` starts it with defaults (that start is not counted). Touches
+// nothing of the host's: no thread is made, no handler installed, no environment read.
+//
+// `config`: what is wanted; NULL is all defaults; read during the call. Of a running runtime
+// nothing here can be changed: a field that asks for something else than is in force is
+// `WHARF_ESTATE`, and `wharf_dump` names it.
+//
+// Returns `WHARF_OK`; `WHARF_EINVAL`: a field is out of range, `size` is unknown, or a reserved
+// word is not zero; `WHARF_ESTATE`: see above; `WHARF_ENOMEM`; `WHARF_ESYS`: the kernel has no
+// membarrier(2) (Linux 4.14).
+//
+// Context: any thread, in a callback too (then it runs already). Signals: not safe.
+//
+// # Safety
+// `config` is NULL or readable for its `size`.
+int wharf_start(const struct wharf_config *config);
+
+// Takes one start back; the last one stops the runtime.
+//
+// Stopping: new calls get `WHARF_STOPPED`, calls inside running callbacks still work, and this
+// waits until the callbacks have returned. Then threads are let go, memory goes back, the pthread
+// key is deleted, and the library's reference on itself is dropped: a plain `dlclose` unloads it,
+// although threads that once called in live on. Only `wharf_start` brings the runtime back.
+//
+// `until`: when to give up, in ns on the clock of `wharf_now`; `WHARF_NEVER`; a time that has
+// passed tries once.
+//
+// Returns `WHARF_OK`; `WHARF_TIMEOUT`: a callback was still on (`wharf_dump` shows which), the
+// runtime runs as before; `WHARF_STOPPED`: it was stopped already; `WHARF_ESTATE`: never started,
+// or called from inside a callback. A callback that was left by `longjmp` counts as on until its
+// thread calls in again or ends.
+//
+// Context: a host thread outside callbacks. Signals: not safe.
+int wharf_stop(int64_t until);
+
+// 1 if the runtime runs, else 0.
+//
+// Context: any. Signals: safe.
+int wharf_running(void);
+
+// Gives memory back that nobody uses: what threads that have ended left, stacks in the pool, and
+// what callbacks of threads that are outside now once used deep down in their stacks (not of
+// threads that attached as real-time). A thread that calls in meanwhile may wait a moment.
+//
+// Returns `WHARF_OK`; `WHARF_ESTATE`: not started; `WHARF_STOPPED`.
+//
+// Context: any thread, in a callback too. Signals: not safe.
+int wharf_trim(void);
+
+// Runs `fn(arg)` as a callback: on a managed stack, with the thread's own stack kept for
+// `wharf_on_host` and for whoever unwinds. Returns when `fn` has returned.
+//
+// The first call of a thread ties the thread up (starting the runtime if nothing has); this lasts
+// until the thread ends or detaches. After that a call takes no lock, no system call, no memory and
+// no atomic read-modify-write. Called from inside a callback it runs `fn` on the stack it is on.
+// Called on any other stack of the thread while a callback is on (from `wharf_on_host`, a fiber, a
+// handler on an alternate stack) it takes another managed stack; such calls may end in any order,
+// on the thread that they began on.
+//
+// The callback has the host's floating-point environment, signal mask and errno, and what it
+// changes of them stays changed, as with any C call. A C++ exception, `pthread_exit` and
+// `pthread_cancel` pass through to the host's frames; `longjmp` to a frame of the host's is
+// allowed.
+//
+// `fn`: not NULL. `arg`: handed on, never looked at.
+//
+// Returns `WHARF_OK`: `fn` has run. Otherwise it has not: `WHARF_EINVAL`: `fn` is NULL;
+// `WHARF_STOPPED`; `WHARF_ENOMEM`; `WHARF_ELIMIT`: `max_threads` are attached, or a signal handler
+// interrupted the start of the runtime on this thread; `WHARF_ESYS`: see `wharf_start`.
+//
+// Context: any thread, any stack with 1 KiB left (256 bytes once the thread is attached). Signals:
+// safe. Source: Go's cgocallback.
+//
+// # Safety
+// `fn` may be called with `arg`.
+int wharf_call(wharf_fn fn, void *arg);
+
+// Runs `fn(arg)` on the host's stack, below the frames that made the call: from inside a callback,
+// for host functions that want the thread's own stack. On a host's stack already, it is a plain
+// call.
+//
+// `fn`: not NULL. `arg`: handed on, never looked at.
+//
+// Returns `WHARF_OK`: `fn` has run; `WHARF_EINVAL`: `fn` is NULL.
+//
+// Context: any. Signals: safe. Source: Go's systemstack.
+//
+// # Safety
+// `fn` may be called with `arg`.
+int wharf_on_host(wharf_fn fn, void *arg);
+
+// Ties the calling thread up before its first call, for threads that must not pay then. Starts the
+// runtime if nothing has. On a thread that is attached already, applies the options.
+//
+// `options`: NULL is all defaults; read during the call.
+//
+// Returns `WHARF_OK`; `WHARF_EINVAL`: an unknown flag, `size` or non-zero reserved word, or more
+// `touch_bytes` than a stack has; `WHARF_ESTATE`: from inside a callback; else as `wharf_call`.
+//
+// Context: a host thread outside callbacks. Signals: safe. Source: Go's needm.
+//
+// # Safety
+// `options` is NULL or readable for its `size`; its name is NULL or a string.
+int wharf_attach(const struct wharf_attach_options *options);
+
+// Lets the calling thread go before it ends. Its next call ties it up anew.
+//
+// Returns `WHARF_OK`; `WHARF_ESTATE`: it is not attached, or inside a callback.
+//
+// Context: a host thread outside callbacks. Signals: not safe. Source: Go's dropm.
+int wharf_detach(void);
+
+// Ends the process with a report: `panic: msg`, a blank line, `goroutine N [running, locked to
+// thread]:` and the trace of the calling thread, from the caller through `wharf_call` down to the
+// host's thread function; then SIGABRT, with the host's handler in its place.
+//
+// The report goes to standard error. It is made on a stack that is kept for it, allocates nothing,
+// takes no lock, and has two seconds; then the process dies whatever holds it up. One thread
+// reports; others that panic meanwhile wait for the end.
+//
+// `msg`: a string; NULL is said to be NULL. Line breaks are indented.
+//
+// Never returns. Context: any. Signals: safe. Source: Go's panic.
+//
+// # Safety
+// `msg` is NULL or a string.
+void wharf_panic(const char *msg) WHARF_NORETURN;
+
+// Now, in ns since an arbitrary moment (CLOCK_MONOTONIC): what deadlines are told in.
+//
+// Context: any. Signals: safe. Source: Go's nanotime.
+int64_t wharf_now(void);
+
+// The deadline `ns` nanoseconds from now; `WHARF_NEVER` if that is out of range.
+//
+// Context: any. Signals: safe.
+int64_t wharf_after(int64_t ns);
+
+// Counts what the runtime has. Finds threads that have ended first.
+//
+// `out`: not NULL, its `size` set; written only on success, as much as both sides know.
+//
+// Returns `WHARF_OK`; in a runtime that does not run, all is 0. `WHARF_EINVAL`: `out` is NULL, or
+// its `size` is less than 8.
+//
+// Context: any thread, in a callback too. The figures of other threads may be a moment old.
+// Signals: not safe.
+//
+// # Safety
+// `out` is NULL or writable for its `size`.
+int wharf_stats_read(struct wharf_stats *out);
+
+// Prints what the runtime has, as text for people: its state and sizes, and each attached thread
+// with its M, tid, name, state, depth of callbacks, and the bounds and use of their stacks.
+//
+// `fd`: where to; stays the caller's. A reader that takes nothing is waited for, two seconds in all.
+//
+// Returns `WHARF_OK`; `WHARF_ESYS`: not all could be written, errno says why.
+//
+// Context: any. Signals: safe; errno is kept on success.
+int wharf_dump(int fd);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* WHARF_H */
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * wharf_panic with a message made by format, of at most 1023 bytes. For programs that are linked
+ * with the library; wharf_dl.h has its like.
+ */
+WHARF_NORETURN static inline void wharf_panicf(const char *format, ...) WHARF_PRINTF(1, 2);
+WHARF_NORETURN static inline void wharf_panicf(const char *format, ...)
+{
+  char msg[1024];
+  va_list args;
+  va_start(args, format);
+  if (vsnprintf(msg, sizeof msg, format, args) < 0)
+    wharf_panic(format);
+  va_end(args);
+  wharf_panic(msg);
+}
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,3 @@
+//! The door that every atomic comes through, so that a model checker can stand behind it.
+
+pub(crate) use core::sync::atomic::*;

@@ -1,0 +1,12 @@
+//! What every room above uses: atomics' door, the lock-free list, the start/stop lock, the printer.
+
+mod freelist;
+mod lock;
+mod print;
+pub mod status;
+
+pub(crate) mod atomic;
+pub(crate) use freelist::Freelist;
+pub(crate) use lock::{Lock, Refused};
+pub(crate) use print::Printer;
+pub(crate) use status::Status;

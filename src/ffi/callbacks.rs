@@ -1,0 +1,129 @@
+//! Callbacks.
+
+use core::ffi::{CStr, c_char, c_int, c_void};
+
+use super::{read_options, status, wharf_fn};
+use crate::arch::keep_frame;
+use crate::base::status::*;
+use crate::callback;
+
+/// Runs `fn(arg)` as a callback: on a managed stack, with the thread's own stack kept for
+/// `wharf_on_host` and for whoever unwinds. Returns when `fn` has returned.
+///
+/// The first call of a thread ties the thread up (starting the runtime if nothing has); this lasts
+/// until the thread ends or detaches. After that a call takes no lock, no system call, no memory and
+/// no atomic read-modify-write. Called from inside a callback it runs `fn` on the stack it is on.
+/// Called on any other stack of the thread while a callback is on (from `wharf_on_host`, a fiber, a
+/// handler on an alternate stack) it takes another managed stack; such calls may end in any order,
+/// on the thread that they began on.
+///
+/// The callback has the host's floating-point environment, signal mask and errno, and what it
+/// changes of them stays changed, as with any C call. A C++ exception, `pthread_exit` and
+/// `pthread_cancel` pass through to the host's frames; `longjmp` to a frame of the host's is
+/// allowed.
+///
+/// `fn`: not NULL. `arg`: handed on, never looked at.
+///
+/// Returns `WHARF_OK`: `fn` has run. Otherwise it has not: `WHARF_EINVAL`: `fn` is NULL;
+/// `WHARF_STOPPED`; `WHARF_ENOMEM`; `WHARF_ELIMIT`: `max_threads` are attached, or a signal handler
+/// interrupted the start of the runtime on this thread; `WHARF_ESYS`: see `wharf_start`.
+///
+/// Context: any thread, any stack with 1 KiB left (256 bytes once the thread is attached). Signals:
+/// safe. Source: Go's cgocallback.
+///
+/// # Safety
+/// `fn` may be called with `arg`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn wharf_call(r#fn: wharf_fn, arg: *mut c_void) -> c_int {
+    let Some(f) = r#fn else { return WHARF_EINVAL };
+    // SAFETY: by the caller's word.
+    let status = unsafe { callback::cgocallback(f, arg) };
+    keep_frame();
+    status
+}
+
+/// Runs `fn(arg)` on the host's stack, below the frames that made the call: from inside a callback,
+/// for host functions that want the thread's own stack. On a host's stack already, it is a plain
+/// call.
+///
+/// `fn`: not NULL. `arg`: handed on, never looked at.
+///
+/// Returns `WHARF_OK`: `fn` has run; `WHARF_EINVAL`: `fn` is NULL.
+///
+/// Context: any. Signals: safe. Source: Go's systemstack.
+///
+/// # Safety
+/// `fn` may be called with `arg`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn wharf_on_host(r#fn: wharf_fn, arg: *mut c_void) -> c_int {
+    let Some(f) = r#fn else { return WHARF_EINVAL };
+    // SAFETY: by the caller's word.
+    unsafe { callback::on_host(f, arg) };
+    keep_frame();
+    WHARF_OK
+}
+
+/// `wharf_attach_options.flags`: the thread must never wait for wharf. `wharf_trim` leaves its
+/// stack alone.
+pub const WHARF_ATTACH_REALTIME: u32 = 1;
+
+/// How a thread is to be attached. Fill it with `WHARF_ATTACH_OPTIONS_INIT`, then set fields.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct wharf_attach_options {
+    /// `sizeof(wharf_attach_options)`.
+    pub size: u32,
+    /// 0 or `WHARF_ATTACH_REALTIME`.
+    pub flags: u32,
+    /// The thread's name in `wharf_dump`, its first 15 bytes; copied. NULL: the system's name.
+    pub name: *const c_char,
+    /// Bytes of the callback stack to bring into memory now, so that no call faults them in.
+    pub touch_bytes: u64,
+    /// Zero.
+    pub reserved: [u64; 4],
+}
+
+impl Default for wharf_attach_options {
+    fn default() -> Self {
+        wharf_attach_options { size: 0, flags: 0, name: core::ptr::null(), touch_bytes: 0, reserved: [0; 4] }
+    }
+}
+
+/// Ties the calling thread up before its first call, for threads that must not pay then. Starts the
+/// runtime if nothing has. On a thread that is attached already, applies the options.
+///
+/// `options`: NULL is all defaults; read during the call.
+///
+/// Returns `WHARF_OK`; `WHARF_EINVAL`: an unknown flag, `size` or non-zero reserved word, or more
+/// `touch_bytes` than a stack has; `WHARF_ESTATE`: from inside a callback; else as `wharf_call`.
+///
+/// Context: a host thread outside callbacks. Signals: safe. Source: Go's needm.
+///
+/// # Safety
+/// `options` is NULL or readable for its `size`; its name is NULL or a string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wharf_attach(options: *const wharf_attach_options) -> c_int {
+    // SAFETY: by the caller's word.
+    let options = match unsafe { read_options(options, 8) } {
+        Ok(options) => options,
+        Err(status) => return status,
+    };
+    if options.flags & !WHARF_ATTACH_REALTIME != 0 || options.reserved != [0; 4] {
+        return WHARF_EINVAL;
+    }
+    // SAFETY: not NULL, then a string.
+    let name = (!options.name.is_null()).then(|| unsafe { CStr::from_ptr(options.name) });
+    let realtime = options.flags & WHARF_ATTACH_REALTIME != 0;
+    let touch = usize::try_from(options.touch_bytes).unwrap_or(usize::MAX);
+    status(callback::attach(name, realtime, touch))
+}
+
+/// Lets the calling thread go before it ends. Its next call ties it up anew.
+///
+/// Returns `WHARF_OK`; `WHARF_ESTATE`: it is not attached, or inside a callback.
+///
+/// Context: a host thread outside callbacks. Signals: not safe. Source: Go's dropm.
+#[unsafe(no_mangle)]
+pub extern "C" fn wharf_detach() -> c_int {
+    status(callback::dropm())
+}

@@ -1,0 +1,88 @@
+//! Looking in.
+
+use core::ffi::c_int;
+
+use super::status;
+use crate::base::status::*;
+use crate::{census, sys};
+
+/// What the runtime has and has done. Fill it with `WHARF_STATS_INIT`, then read.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct wharf_stats {
+    /// In: `sizeof(wharf_stats)`. Out: how much of it was filled.
+    pub size: u32,
+    /// Ms made: the most threads that were attached at a time, about.
+    pub threads_made: u32,
+    /// Ms of threads that are attached now.
+    pub threads_bound: u32,
+    /// Ms that wait for a thread.
+    pub threads_spare: u32,
+    /// Managed stacks made.
+    pub stacks_made: u32,
+    /// Of those, how many a callback is on now; one that was left by `longjmp` counts until its
+    /// thread calls in again or ends.
+    pub stacks_used: u32,
+    /// Calls since the library was loaded.
+    pub calls: u64,
+    /// Address space held, in bytes.
+    pub bytes_reserved: u64,
+    /// Of that, how much is in memory, in bytes.
+    pub bytes_committed: u64,
+}
+
+/// Counts what the runtime has. Finds threads that have ended first.
+///
+/// `out`: not NULL, its `size` set; written only on success, as much as both sides know.
+///
+/// Returns `WHARF_OK`; in a runtime that does not run, all is 0. `WHARF_EINVAL`: `out` is NULL, or
+/// its `size` is less than 8.
+///
+/// Context: any thread, in a callback too. The figures of other threads may be a moment old.
+/// Signals: not safe.
+///
+/// # Safety
+/// `out` is NULL or writable for its `size`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wharf_stats_read(out: *mut wharf_stats) -> c_int {
+    let _errno = sys::ErrnoGuard::new();
+    // SAFETY: by the caller's word.
+    let size = if out.is_null() { 0 } else { unsafe { (*out).size as usize } };
+    if size < 8 {
+        return WHARF_EINVAL;
+    }
+    let count = census::count();
+    let filled = size.min(size_of::<wharf_stats>());
+    let stats = wharf_stats {
+        size: filled as u32,
+        threads_made: count.threads_made,
+        threads_bound: count.threads_bound,
+        threads_spare: count.threads_spare,
+        stacks_made: count.stacks_made,
+        stacks_used: count.stacks_used,
+        calls: count.calls,
+        bytes_reserved: count.bytes_reserved as u64,
+        bytes_committed: count.bytes_committed as u64,
+    };
+    // SAFETY: `filled` bytes are writable; plain data.
+    unsafe { core::ptr::copy_nonoverlapping((&raw const stats).cast::<u8>(), out.cast(), filled) };
+    WHARF_OK
+}
+
+/// Prints what the runtime has, as text for people: its state and sizes, and each attached thread
+/// with its M, tid, name, state, depth of callbacks, and the bounds and use of their stacks.
+///
+/// `fd`: where to; stays the caller's. A reader that takes nothing is waited for, two seconds in all.
+///
+/// Returns `WHARF_OK`; `WHARF_ESYS`: not all could be written, errno says why.
+///
+/// Context: any. Signals: safe; errno is kept on success.
+#[unsafe(no_mangle)]
+pub extern "C" fn wharf_dump(fd: c_int) -> c_int {
+    let errno = sys::ErrnoGuard::new();
+    if census::dump(fd) {
+        return status(Ok(()));
+    }
+    core::mem::forget(errno);
+    WHARF_ESYS
+}

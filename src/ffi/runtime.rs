@@ -1,0 +1,117 @@
+//! The runtime.
+
+use core::ffi::c_int;
+
+use super::{read_options, status};
+use crate::base::status::*;
+use crate::lifecycle::{self, Config};
+use crate::{callback, gmp, sys};
+
+/// How the runtime is to be. Fill it with `WHARF_CONFIG_INIT`, then set fields; 0 is the default.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct wharf_config {
+    /// `sizeof(wharf_config)`.
+    pub size: u32,
+    /// The most host threads that may be attached at a time; default and most 65536. One more gets
+    /// `WHARF_ELIMIT`.
+    pub max_threads: u32,
+    /// Bytes of a callback's stack, 16 KiB to 1 GiB, rounded up to pages; default 8 MiB on 64-bit
+    /// machines, 256 KiB on 32-bit ones. Reserved, not spent: memory is what callbacks touch.
+    pub callback_stack_bytes: u64,
+    /// Bytes below each stack that nobody can access, one page to 1 GiB, rounded up to pages;
+    /// default 64 KiB. A single frame larger than this may jump over it.
+    pub guard_bytes: u64,
+    /// Zero.
+    pub reserved: [u64; 8],
+}
+
+/// Starts the runtime, or counts one more start of a running one.
+///
+/// Optional: the first `wharf_call` starts it with defaults (that start is not counted). Touches
+/// nothing of the host's: no thread is made, no handler installed, no environment read.
+///
+/// `config`: what is wanted; NULL is all defaults; read during the call. Of a running runtime
+/// nothing here can be changed: a field that asks for something else than is in force is
+/// `WHARF_ESTATE`, and `wharf_dump` names it.
+///
+/// Returns `WHARF_OK`; `WHARF_EINVAL`: a field is out of range, `size` is unknown, or a reserved
+/// word is not zero; `WHARF_ESTATE`: see above; `WHARF_ENOMEM`; `WHARF_ESYS`: the kernel has no
+/// membarrier(2) (Linux 4.14).
+///
+/// Context: any thread, in a callback too (then it runs already). Signals: not safe.
+///
+/// # Safety
+/// `config` is NULL or readable for its `size`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wharf_start(config: *const wharf_config) -> c_int {
+    // SAFETY: by the caller's word.
+    let config = match unsafe { read_options(config, 8) } {
+        Ok(config) => config,
+        Err(status) => return status,
+    };
+    status(checked(&config).and_then(lifecycle::start))
+}
+
+fn checked(config: &wharf_config) -> Result<Config, c_int> {
+    let page = sys::page_bytes() as u64;
+    let sized = |bytes: u64, least: u64| match bytes {
+        0 => Ok(0),
+        _ if bytes < least || bytes > 1 << 30 => Err(WHARF_EINVAL),
+        _ => Ok(bytes.next_multiple_of(page) as usize),
+    };
+    if config.max_threads > gmp::MAX_THREADS || config.reserved != [0; 8] {
+        return Err(WHARF_EINVAL);
+    }
+    Ok(Config {
+        max_threads: config.max_threads,
+        stack_bytes: sized(config.callback_stack_bytes, 16 << 10)?,
+        guard_bytes: sized(config.guard_bytes, page)?,
+    })
+}
+
+/// Takes one start back; the last one stops the runtime.
+///
+/// Stopping: new calls get `WHARF_STOPPED`, calls inside running callbacks still work, and this
+/// waits until the callbacks have returned. Then threads are let go, memory goes back, the pthread
+/// key is deleted, and the library's reference on itself is dropped: a plain `dlclose` unloads it,
+/// although threads that once called in live on. Only `wharf_start` brings the runtime back.
+///
+/// `until`: when to give up, in ns on the clock of `wharf_now`; `WHARF_NEVER`; a time that has
+/// passed tries once.
+///
+/// Returns `WHARF_OK`; `WHARF_TIMEOUT`: a callback was still on (`wharf_dump` shows which), the
+/// runtime runs as before; `WHARF_STOPPED`: it was stopped already; `WHARF_ESTATE`: never started,
+/// or called from inside a callback. A callback that was left by `longjmp` counts as on until its
+/// thread calls in again or ends.
+///
+/// Context: a host thread outside callbacks. Signals: not safe.
+#[unsafe(no_mangle)]
+pub extern "C" fn wharf_stop(until: i64) -> c_int {
+    let _errno = sys::ErrnoGuard::new();
+    if callback::inside() {
+        return WHARF_ESTATE;
+    }
+    status(lifecycle::stop(until))
+}
+
+/// 1 if the runtime runs, else 0.
+///
+/// Context: any. Signals: safe.
+#[unsafe(no_mangle)]
+pub extern "C" fn wharf_running() -> c_int {
+    lifecycle::running() as c_int
+}
+
+/// Gives memory back that nobody uses: what threads that have ended left, stacks in the pool, and
+/// what callbacks of threads that are outside now once used deep down in their stacks (not of
+/// threads that attached as real-time). A thread that calls in meanwhile may wait a moment.
+///
+/// Returns `WHARF_OK`; `WHARF_ESTATE`: not started; `WHARF_STOPPED`.
+///
+/// Context: any thread, in a callback too. Signals: not safe.
+#[unsafe(no_mangle)]
+pub extern "C" fn wharf_trim() -> c_int {
+    let _errno = sys::ErrnoGuard::new();
+    status(lifecycle::trim())
+}

@@ -1,0 +1,270 @@
+//! The table of Ms and the list of spare ones. Go: `getExtraM`, `putExtraM`, `newextram` in
+//! runtime/proc.go; here without a lock, so that a signal handler may do all of it.
+//!
+//! The table is a mapping of its own, never moved, and lives as long as any host thread is bound:
+//! such a thread may still write its end into it. An M belongs to whoever moved its owner word:
+//!
+//! | owner | meaning | next |
+//! |---|---|---|
+//! | `SPARE` 0 | in the list, or taken from it | the taker binds it: tid |
+//! | tid > 0 | bound to that thread | thread detaches, or a sweep finds it ended: `CLAIMED` |
+//! | `CLAIMED` -1 | being freed | by the claimer: `SPARE`, or back to tid |
+
+use core::ptr;
+
+use super::m::M;
+use crate::base::Freelist;
+use crate::base::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
+use crate::sys;
+
+/// The most threads that can be bound at a time.
+pub(crate) const MAX_THREADS: u32 = 65_536;
+/// How much of its stack a spare M keeps.
+const KEEP_BYTES: usize = 16 << 10;
+
+const SPARE: i32 = 0;
+const CLAIMED: i32 = -1;
+
+static TABLE: AtomicPtr<Table> = AtomicPtr::new(ptr::null_mut());
+static EXTRA: Freelist = Freelist::new();
+/// Ms made so far; the others in the table were never touched.
+static MADE: AtomicU32 = AtomicU32::new(0);
+/// At so many Ms a taker sweeps before it makes one more.
+static SWEEP_AT: AtomicU32 = AtomicU32::new(SWEEP_FIRST);
+const SWEEP_FIRST: u32 = 16;
+/// `max_threads` of the configuration.
+static LIMIT: AtomicU32 = AtomicU32::new(MAX_THREADS);
+/// The number of the M that was bound last: the first to look at when threads come and go in turn.
+static LAST: AtomicU32 = AtomicU32::new(0);
+
+#[repr(C)]
+struct Table {
+    /// Tids, densely: a handler finds its M by tid, a sweep reads sixteen Ms in a line.
+    owners: [AtomicI32; MAX_THREADS as usize],
+    ms: [M; MAX_THREADS as usize],
+}
+
+fn table() -> &'static Table {
+    // SAFETY: [table] made before the first M is asked for, gone only when none is bound and the
+    // runtime has stopped; all-zero is a valid table.
+    unsafe { &*TABLE.load(Ordering::Relaxed) }
+}
+
+fn owner_of(number: u32) -> &'static AtomicI32 {
+    &table().owners[number as usize]
+}
+
+fn numbered(number: u32) -> &'static M {
+    &table().ms[number as usize]
+}
+
+fn made() -> u32 {
+    // Acquire: pairs with `make`.
+    MADE.load(Ordering::Acquire)
+}
+
+/// Makes sure that there is a table. `None` if there is no memory.
+pub(crate) fn table_create(limit: u32) -> Option<()> {
+    LIMIT.store(limit, Ordering::Relaxed);
+    if TABLE.load(Ordering::Relaxed).is_null() {
+        let addr = sys::reserve(size_of::<Table>())?;
+        // SAFETY: the reservation just made.
+        unsafe {
+            if !sys::commit(addr, size_of::<Table>()) {
+                sys::release(addr, size_of::<Table>());
+                return None;
+            }
+        }
+        TABLE.store(addr as *mut Table, Ordering::Relaxed);
+    }
+    Some(())
+}
+
+/// Ends the table, if no living thread is bound. Only at stop, when no thread enters any more.
+pub(crate) fn table_release() {
+    if each_bound().next().is_some() {
+        return;
+    }
+    EXTRA.clear();
+    MADE.store(0, Ordering::Relaxed);
+    SWEEP_AT.store(SWEEP_FIRST, Ordering::Relaxed);
+    LAST.store(0, Ordering::Relaxed);
+    let table = TABLE.swap(ptr::null_mut(), Ordering::Relaxed);
+    // SAFETY: [table] nobody is bound, nobody enters.
+    unsafe { sys::release(table as usize, size_of::<Table>()) };
+}
+
+/// Address space of the table in bytes.
+pub(crate) fn table_bytes() -> (usize, usize) {
+    let table = TABLE.load(Ordering::Relaxed);
+    if table.is_null() {
+        return (0, 0);
+    }
+    (size_of::<Table>(), sys::resident_bytes(table as usize, size_of::<Table>().next_multiple_of(sys::page_bytes())))
+}
+
+/// Takes an M that is nobody's. `None`: `max_threads` are bound. `[sig]`
+pub(crate) fn getextram() -> Option<&'static M> {
+    // Threads that come and go one after another get the same M and the same warm stack.
+    let last = LAST.load(Ordering::Relaxed);
+    if last < made() && numbered(last).ended() && claim(last) {
+        free(last);
+        return Some(numbered(last));
+    }
+    take_spare()
+        .or_else(|| {
+            if made() < SWEEP_AT.load(Ordering::Relaxed) {
+                return None;
+            }
+            sweep();
+            take_spare()
+        })
+        .or_else(make)
+        .or_else(|| {
+            sweep();
+            take_spare()
+        })
+}
+
+fn take_spare() -> Option<&'static M> {
+    EXTRA.pop(|number| &numbered(number).link).map(numbered)
+}
+
+/// Makes one more M.
+fn make() -> Option<&'static M> {
+    let limit = LIMIT.load(Ordering::Relaxed);
+    // Release: pairs with `made`.
+    let number = MADE
+        .fetch_update(Ordering::Release, Ordering::Relaxed, |made| (made < limit).then_some(made + 1))
+        .ok()?;
+    let m = numbered(number);
+    m.number.store(number, Ordering::Relaxed);
+    Some(m)
+}
+
+/// Puts an M back that the caller has taken and not bound. `[sig]`
+pub(crate) fn putextram(m: &'static M) {
+    let number = m.number.load(Ordering::Relaxed);
+    // Release: pairs with the acquire of whoever claims or takes it.
+    owner_of(number).store(SPARE, Ordering::Release);
+    EXTRA.push(number, &m.link);
+}
+
+/// Binds `m`, just taken, to the calling thread; false if a signal handler on this thread was
+/// quicker, and then `m` is spare again. `[sig]`
+pub(crate) fn bind(m: &'static M, tid: i32) -> bool {
+    let number = m.number.load(Ordering::Relaxed);
+    let owner = owner_of(number);
+    if m.bind(owner, tid) {
+        LAST.store(number, Ordering::Relaxed);
+        return true;
+    }
+    // The handler's thread is ours, with another M now: its sweep may have freed this one already.
+    if owner.compare_exchange(tid, SPARE, Ordering::Release, Ordering::Relaxed).is_ok() {
+        EXTRA.push(number, &m.link);
+    }
+    false
+}
+
+/// Frees the calling thread's own M, on which nothing runs.
+pub(crate) fn dropm(m: &'static M) {
+    m.unbind();
+    let number = m.number.load(Ordering::Relaxed);
+    let owner = owner_of(number);
+    let tid = sys::gettid();
+    // A sweep that looks whether we live holds it for a moment.
+    while owner.compare_exchange(tid, CLAIMED, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        core::hint::spin_loop();
+    }
+    free(number);
+    tidy(m);
+    putextram(m);
+}
+
+/// Takes the M from its thread if that has ended. Acquire: what the thread did is behind us.
+fn claim(number: u32) -> bool {
+    let owner = owner_of(number);
+    let tid = owner.load(Ordering::Relaxed);
+    if tid <= 0 || !gone(number, tid) {
+        return false;
+    }
+    if owner.compare_exchange(tid, CLAIMED, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        return false;
+    }
+    // Asked again now that it is ours: between the question and the claim, another may have freed
+    // the M and bound it to a thread of the same tid.
+    if gone(number, tid) {
+        return true;
+    }
+    owner.store(tid, Ordering::Release);
+    false
+}
+
+fn gone(number: u32, tid: i32) -> bool {
+    numbered(number).ended() || !sys::thread_lives(tid) || rebound(number, tid)
+}
+
+/// Whether the thread `tid` has a later M than this one: then this one's thread is gone, and its
+/// tid has come round.
+fn rebound(number: u32, tid: i32) -> bool {
+    tid == sys::gettid()
+        && super::getm().is_some_and(|mine| mine.number.load(Ordering::Relaxed) != number)
+}
+
+/// Clears what a former owner left on a claimed M.
+fn free(number: u32) {
+    let m = numbered(number);
+    m.forget_callbacks();
+    m.realtime.store(0, Ordering::Relaxed);
+    m.set_name(b"");
+}
+
+/// Gives back what a callback used deep down.
+fn tidy(m: &M) {
+    if let Some(home) = m.stacks().next() {
+        // SAFETY: nothing runs on the stack of an M that we hold.
+        unsafe { home.discard_below(KEEP_BYTES) };
+    }
+}
+
+/// Finds the Ms whose threads have ended, however they ended, and makes them spare. `[exit]`
+pub(crate) fn sweep() {
+    let mut bound = 0;
+    for number in 0..made() {
+        if claim(number) {
+            free(number);
+            tidy(numbered(number));
+            putextram(numbered(number));
+        } else {
+            bound += u32::from(owner_of(number).load(Ordering::Relaxed) > 0);
+        }
+    }
+    SWEEP_AT.store((2 * bound).max(SWEEP_FIRST), Ordering::Relaxed);
+}
+
+/// Every bound M, with its thread's id. `[sig]`
+pub(crate) fn each_bound() -> impl Iterator<Item = (i32, &'static M)> {
+    // Without a table nothing was made.
+    (0..made()).filter_map(|number| {
+        let tid = owner_of(number).load(Ordering::Acquire);
+        (tid > 0).then(|| (tid, numbered(number)))
+    })
+}
+
+/// Every M, bound or not.
+pub(crate) fn each_m() -> impl Iterator<Item = &'static M> {
+    (0..made()).map(numbered)
+}
+
+/// The M that is bound to thread `tid`, without a look at TLS. `[sig]`
+pub(crate) fn m_of_tid(tid: i32) -> Option<&'static M> {
+    each_bound().find(|&(owner, _)| owner == tid).map(|(_, m)| m)
+}
+
+/// Takes the stacks of the spare Ms away, so that the pool can give them back.
+pub(crate) fn disarm_spare() {
+    for number in EXTRA.drain(|number| &numbered(number).link) {
+        numbered(number).disarm();
+        EXTRA.push(number, &numbered(number).link);
+    }
+}

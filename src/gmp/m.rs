@@ -1,0 +1,295 @@
+//! Go: the extra `m` of runtime/runtime2.go.
+
+use core::ptr;
+
+use super::g::{GStack, STACKS};
+use crate::arch;
+use crate::base::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence};
+use crate::sys::{self, Knot};
+
+/// A host thread's tie to wharf. The first line is what a call touches.
+///
+/// The rare side (stop, trim) and the owner meet by a plain store and a plain load each: the owner
+/// says that it is busy, then looks at `gate`; the other closes `gate`, asks for a process-wide
+/// barrier, then looks whether the owner is busy. One of the two sees the other (`[gate]`).
+#[repr(C, align(128))]
+pub(crate) struct M {
+    /// 1 while a callback is on the home stack, or was when its thread jumped away. A flag and not
+    /// part of a count: stored without a load, it keeps one call from waiting for the other.
+    home_busy: AtomicU32,
+    /// Callbacks on the other stacks.
+    more_busy: AtomicU32,
+    /// [`OPEN`], [`CLOSED`] or [`HELD`].
+    pub(crate) gate: AtomicU32,
+    /// The stack of the first call in; null until the M is armed.
+    pub(crate) home: AtomicPtr<GStack>,
+    /// Where a callback was last seen to run: a hint, checked against the stack pointer.
+    pub(crate) curg: AtomicPtr<GStack>,
+    /// Calls so far, by all threads that had this M. Written by the owner only.
+    pub(crate) calls: AtomicU64,
+    /// More stacks, for nested calls.
+    pub(crate) more: AtomicPtr<GStack>,
+
+    /// Not 0: the thread has ended, and its TLS word says so too. See [`Knot`].
+    end: AtomicUsize,
+    knot: core::cell::UnsafeCell<Knot>,
+    /// Its number in the table.
+    pub(crate) number: AtomicU32,
+    /// Of the list of spare Ms.
+    pub(crate) link: AtomicU32,
+    /// The name given at attach.
+    name: [AtomicU64; 2],
+    /// Whether the thread attached as real-time: its stack is left alone while it lives.
+    pub(crate) realtime: AtomicU32,
+}
+
+// SAFETY: the knot is written by the owner while nobody else looks at it.
+unsafe impl Sync for M {}
+
+/// A callback may begin.
+pub(crate) const OPEN: u32 = 1;
+/// The M has no stack, or the runtime stops: the owner arms it, or is turned away.
+pub(crate) const CLOSED: u32 = 0;
+/// A trim looks at the stack: the owner waits a moment.
+pub(crate) const HELD: u32 = 2;
+
+/// In the TLS word, an M's address has this bit set. A word without it is no M: 0 before the thread's
+/// first call, the address of its former M's `end` when it has ended.
+const BOUND: usize = 1;
+const _: () = assert!(core::mem::offset_of!(M, end) & BOUND == 0);
+
+/// The calling thread's M, if it has one. `[sig]`
+#[inline(always)]
+pub(crate) fn getm() -> Option<&'static M> {
+    let word = arch::tls_word();
+    if word & BOUND == 0 {
+        return None;
+    }
+    // SAFETY: [table] a word with the bit was stored by `bind`, and the table lives as long as a
+    // bound M's thread.
+    Some(unsafe { &*((word - BOUND) as *const M) })
+}
+
+impl M {
+    /// Whether the thread that had this M has ended, by its own sign.
+    pub(crate) fn ended(&self) -> bool {
+        // Acquire: what the thread did before its end is behind us. `remque` stores plainly; see
+        // ARCHITECTURE.md, "Thread end".
+        self.end.load(Ordering::Acquire) != 0
+    }
+
+    /// Whether a callback of this thread is on, as far as the owner knows.
+    #[inline(always)]
+    pub(crate) fn busy(&self) -> bool {
+        self.home_busy.load(Ordering::Relaxed) != 0 || self.more_busy.load(Ordering::Relaxed) != 0
+    }
+
+    /// How many callbacks are on, jumped-out ones included.
+    pub(crate) fn depth(&self) -> u32 {
+        // Acquire: pairs with `leave`; see `quiet`.
+        self.home_busy.load(Ordering::Acquire) + self.more_busy.load(Ordering::Acquire)
+    }
+
+    /// Whether no callback is on; only after the gate was closed and a barrier passed.
+    pub(crate) fn quiet(&self) -> bool {
+        self.depth() == 0
+    }
+
+    /// Begins a callback from the host on the home stack: whether the gate let us through. Pairs
+    /// with [`quiet`](M::quiet).
+    #[inline(always)]
+    pub(crate) fn enter_home(&self) -> bool {
+        self.home_busy.store(1, Ordering::Relaxed);
+        // [gate] The other side's barrier makes this compiler fence a full one.
+        compiler_fence(Ordering::SeqCst);
+        self.gate.load(Ordering::Relaxed) == OPEN
+    }
+
+    /// Ends what [`enter_home`](M::enter_home) began. Release: what the callback did is done for
+    /// whoever finds us quiet.
+    #[inline(always)]
+    pub(crate) fn leave_home(&self) {
+        self.home_busy.store(0, Ordering::Release);
+    }
+
+    /// Begins a callback inside another on `on`, whatever the gate says.
+    pub(crate) fn enter(&self, on: &GStack) {
+        if self.is_home(on) {
+            self.home_busy.store(1, Ordering::Relaxed);
+        } else {
+            self.more_busy.store(self.more_busy.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Ends a callback on `on`. Release: as `leave_home`.
+    pub(crate) fn leave(&self, on: &GStack) {
+        on.vacate();
+        if self.is_home(on) {
+            self.leave_home();
+        } else {
+            self.more_busy.store(self.more_busy.load(Ordering::Relaxed) - 1, Ordering::Release);
+        }
+    }
+
+    fn is_home(&self, on: &GStack) -> bool {
+        ptr::eq(self.home.load(Ordering::Relaxed), on)
+    }
+
+    /// No callback is on any more: the thread has ended.
+    pub(crate) fn forget_callbacks(&self) {
+        self.drop_more();
+        self.stacks().for_each(GStack::vacate);
+        self.home_busy.store(0, Ordering::Relaxed);
+        self.more_busy.store(0, Ordering::Relaxed);
+        self.curg.store(self.home.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Sets the name that a dump shows, its first 15 bytes.
+    pub(crate) fn set_name(&self, name: &[u8]) {
+        let mut bytes = [0; 16];
+        let len = name.len().min(15);
+        bytes[..len].copy_from_slice(&name[..len]);
+        for (word, part) in self.name.iter().zip(bytes.chunks_exact(8)) {
+            word.store(u64::from_ne_bytes(part.try_into().unwrap_or_default()), Ordering::Relaxed);
+        }
+    }
+
+    /// The name, padded with zeros; empty if none was given.
+    pub(crate) fn name(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        for (word, part) in self.name.iter().zip(bytes.chunks_exact_mut(8)) {
+            part.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+        }
+        bytes
+    }
+
+    /// Counts a call.
+    #[inline(always)]
+    pub(crate) fn count(&self) {
+        self.calls.store(self.calls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    /// The stacks of this M, home first.
+    pub(crate) fn stacks(&self) -> impl Iterator<Item = &'static GStack> + use<> {
+        let home = self.home.load(Ordering::Relaxed);
+        let mut next = self.more.load(Ordering::Relaxed);
+        // SAFETY: [slab] slots live while an M has them.
+        let home = unsafe { home.as_ref() };
+        home.into_iter().chain(core::iter::from_fn(move || {
+            // SAFETY: as above.
+            let slot = unsafe { next.as_ref() }?;
+            next = slot.record.next.load(Ordering::Relaxed);
+            Some(slot)
+        }))
+    }
+
+    /// Gives an M that has none a home stack, and opens its gate. `None` if there is no memory.
+    /// Only by the thread that holds the M. `[sig]`
+    pub(crate) fn arm(&self) -> Option<()> {
+        if self.home.load(Ordering::Relaxed).is_null() {
+            let home = ptr::from_ref(STACKS.take()?).cast_mut();
+            self.home.store(home, Ordering::Relaxed);
+            self.curg.store(home, Ordering::Relaxed);
+            self.gate.store(OPEN, Ordering::Relaxed);
+        }
+        Some(())
+    }
+
+    /// Takes every stack away; the M must be armed again. Only while nothing runs on them.
+    pub(crate) fn disarm(&self) {
+        self.gate.store(CLOSED, Ordering::Relaxed);
+        self.drop_more();
+        self.curg.store(ptr::null_mut(), Ordering::Relaxed);
+        let home = self.home.swap(ptr::null_mut(), Ordering::Relaxed);
+        // SAFETY: [slab] ours until given.
+        if let Some(home) = unsafe { home.as_ref() } {
+            home.vacate();
+            STACKS.give(home);
+        }
+    }
+
+    /// Gives the stacks of nested calls back. Only while nothing runs on them.
+    pub(crate) fn drop_more(&self) {
+        let more = self.more.swap(ptr::null_mut(), Ordering::Relaxed);
+        let mut next = more;
+        // SAFETY: [slab] ours until given.
+        while let Some(slot) = unsafe { next.as_ref() } {
+            next = slot.record.next.load(Ordering::Relaxed);
+            slot.vacate();
+            STACKS.give(slot);
+        }
+    }
+
+    /// A stack for a nested call, this M's own if one is idle. `[sig]`
+    pub(crate) fn idle_stack(&self) -> Option<&'static GStack> {
+        if let Some(idle) = self.stacks().find(|slot| !slot.busy()) {
+            return Some(idle);
+        }
+        let slot = STACKS.take()?;
+        slot.record.next.store(self.more.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.more.store(ptr::from_ref(slot).cast_mut(), Ordering::Relaxed);
+        Some(slot)
+    }
+
+    /// Makes this M the calling thread's, unless a signal handler has bound another meanwhile: then
+    /// false, and nothing has changed. `[sig]`
+    pub(crate) fn bind(&'static self, owner: &AtomicI32, tid: i32) -> bool {
+        self.end.store(0, Ordering::Relaxed);
+        // Release: pairs with the acquire of whoever claims the M.
+        owner.store(tid, Ordering::Release);
+        // SAFETY: the thread's own word, for as long as the thread lives.
+        let word = unsafe { AtomicUsize::from_ptr(arch::tls_word_addr()) };
+        let before = word.load(Ordering::Relaxed);
+        let this = ptr::from_ref(self) as usize | BOUND;
+        if before & BOUND != 0
+            || word.compare_exchange(before, this, Ordering::Relaxed, Ordering::Relaxed).is_err()
+        {
+            return false;
+        }
+        self.tie();
+        true
+    }
+
+    /// Has the calling thread's end told to this M, its own.
+    pub(crate) fn tie(&self) {
+        let Some(key) = exit_key() else { return };
+        // SAFETY: [exit] the knot is ours alone; TLS word and table outlive the thread.
+        // `remque` stores `back` at `forw + 8`, then `forw` at `back`: the TLS word becomes the
+        // address of `end`, then `end` becomes non-zero.
+        unsafe {
+            let word = arch::tls_word_addr() as usize;
+            *self.knot.get() = Knot { forw: word - size_of::<usize>(), back: self.end.as_ptr() as usize };
+            key.set(self.knot.get());
+        }
+    }
+
+    /// Unties the calling thread from this M.
+    pub(crate) fn unbind(&self) {
+        if let Some(key) = exit_key() {
+            // SAFETY: null ties nothing.
+            unsafe { key.set(ptr::null()) };
+        }
+        // SAFETY: the thread's own word.
+        unsafe { *arch::tls_word_addr() = 0 };
+    }
+}
+
+/// The key whose destructor tells a thread's end, as [`sys::ExitKey::to_word`]; 0 is none.
+static EXIT_KEY: AtomicU32 = AtomicU32::new(0);
+
+fn exit_key() -> Option<sys::ExitKey> {
+    sys::ExitKey::from_word(EXIT_KEY.load(Ordering::Relaxed))
+}
+
+/// Gets the key, at start. Without one, ends are found by the sweep alone.
+pub(crate) fn exit_key_create() {
+    let word = sys::ExitKey::create().map_or(0, sys::ExitKey::to_word);
+    EXIT_KEY.store(word, Ordering::Relaxed);
+}
+
+/// Gives the key back, at stop.
+pub(crate) fn exit_key_delete() {
+    if let Some(key) = sys::ExitKey::from_word(EXIT_KEY.swap(0, Ordering::Relaxed)) {
+        key.delete();
+    }
+}

@@ -1,0 +1,239 @@
+//! Start, stop, trim: the states that ARCHITECTURE.md tables, and the rare side of the gate.
+
+mod trim;
+
+pub(crate) use trim::trim;
+
+use crate::base::atomic::{AtomicPtr, AtomicU32, Ordering};
+use crate::base::status::*;
+use crate::base::{Lock, Refused, Status};
+use crate::stack::Geometry;
+use crate::{gmp, panic, sys};
+
+/// What a start may ask for; 0 takes what is in force, or the default.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Config {
+    pub(crate) max_threads: u32,
+    pub(crate) stack_bytes: usize,
+    pub(crate) guard_bytes: usize,
+}
+
+const DEFAULT_STACK_BYTES: usize = if cfg!(target_pointer_width = "64") { 8 << 20 } else { 256 << 10 };
+const DEFAULT_GUARD_BYTES: usize = 64 << 10;
+
+const FRESH: u32 = 0;
+const RUNNING: u32 = 1;
+const STOPPING: u32 = 2;
+const STOPPED: u32 = 3;
+
+static STATE: AtomicU32 = AtomicU32::new(FRESH);
+/// Threads that are between the look at STATE and a bound M: stop waits for them.
+static ENTERING: AtomicU32 = AtomicU32::new(0);
+
+/// What start makes and stop undoes.
+struct Runtime {
+    starts: u32,
+    max_threads: u32,
+    own: Option<sys::SelfReference>,
+    hook: Option<panic::Hook>,
+}
+
+/// Held by start, stop and trim.
+static LOCK: Lock<Runtime> = Lock::new(Runtime { starts: 0, max_threads: 0, own: None, hook: None });
+
+/// The field of the configuration that the last refused start could not change; for `wharf_dump`.
+static REFUSED: AtomicPtr<&'static str> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Whether callbacks are possible now.
+pub(crate) fn running() -> bool {
+    STATE.load(Ordering::Acquire) == RUNNING
+}
+
+/// The name of the state, and of the field that a start was refused for.
+pub(crate) fn state() -> (&'static str, Option<&'static str>) {
+    let name = match STATE.load(Ordering::Acquire) {
+        FRESH => "fresh",
+        RUNNING => "running",
+        STOPPING => "stopping",
+        _ => "stopped",
+    };
+    // SAFETY: null, or one of the statics in `refuse`.
+    (name, unsafe { REFUSED.load(Ordering::Acquire).as_ref() }.copied())
+}
+
+/// An explicit start: counts.
+pub(crate) fn start(config: Config) -> Result<(), Status> {
+    let mut runtime = LOCK.take(i64::MAX).map_err(refused)?;
+    if running() {
+        if let Some(field) = conflict(&config, &runtime) {
+            REFUSED.store(core::ptr::from_ref(field).cast_mut(), Ordering::Release);
+            return Err(WHARF_ESTATE);
+        }
+    } else {
+        launch(&config, &mut runtime)?;
+    }
+    runtime.starts += 1;
+    Ok(())
+}
+
+/// The start that a first call makes: defaults, and no count.
+pub(crate) fn start_lazily() -> Result<(), Status> {
+    if running() {
+        return Ok(());
+    }
+    // A handler that interrupts the start on this very thread cannot wait for it.
+    let mut runtime = LOCK.take(i64::MAX).map_err(|_| WHARF_ELIMIT)?;
+    match STATE.load(Ordering::Acquire) {
+        RUNNING => Ok(()),
+        FRESH => launch(&Config::default(), &mut runtime),
+        _ => Err(WHARF_STOPPED),
+    }
+}
+
+fn refused(why: Refused) -> Status {
+    match why {
+        Refused::Mine => WHARF_ESTATE,
+        Refused::Late => WHARF_TIMEOUT,
+    }
+}
+
+/// The first field of `config` that a running runtime cannot change.
+fn conflict(config: &Config, runtime: &Runtime) -> Option<&'static &'static str> {
+    let Geometry { stack_bytes, guard_bytes } = gmp::STACKS.geometry();
+    let differs = |asked: usize, now: usize| asked != 0 && asked != now;
+    if differs(config.max_threads as usize, runtime.max_threads as usize) {
+        Some(&"max_threads")
+    } else if differs(config.stack_bytes, stack_bytes) {
+        Some(&"callback_stack_bytes")
+    } else if differs(config.guard_bytes, guard_bytes) {
+        Some(&"guard_bytes")
+    } else {
+        None
+    }
+}
+
+fn launch(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
+    let or = |asked: usize, default: usize| if asked == 0 { default } else { asked };
+    if !sys::barrier_register() {
+        return Err(WHARF_ESYS);
+    }
+    runtime.max_threads = or(config.max_threads as usize, gmp::MAX_THREADS as usize) as u32;
+    gmp::table_create(runtime.max_threads).ok_or(WHARF_ENOMEM)?;
+    gmp::STACKS.configure(Geometry {
+        stack_bytes: or(config.stack_bytes, DEFAULT_STACK_BYTES),
+        guard_bytes: or(config.guard_bytes, DEFAULT_GUARD_BYTES),
+    });
+    gmp::exit_key_create();
+    runtime.starts = 0;
+    runtime.own = sys::self_reference(start as *const _);
+    runtime.hook = Some(panic::Hook::install());
+    REFUSED.store(core::ptr::null_mut(), Ordering::Relaxed);
+    // Release: pairs with the acquire of every look at STATE.
+    STATE.store(RUNNING, Ordering::Release);
+    Ok(())
+}
+
+/// Runs `bind` while stop waits for it. `Err` if the runtime does not run. `[sig]`
+pub(crate) fn entering<T>(bind: impl FnOnce() -> Result<T, Status>) -> Result<T, Status> {
+    // SeqCst, both: either stop sees us entering, or we see it stopping. Pairs with `stop`.
+    ENTERING.fetch_add(1, Ordering::SeqCst);
+    let result = match STATE.load(Ordering::SeqCst) {
+        RUNNING => bind(),
+        FRESH => Err(WHARF_ESTATE),
+        _ => Err(WHARF_STOPPED),
+    };
+    ENTERING.fetch_sub(1, Ordering::SeqCst);
+    result
+}
+
+/// Ends the runtime: no callback is on when it returns `Ok`, and none begins after.
+/// Not from inside a callback; the caller has looked.
+pub(crate) fn stop(until_ns: i64) -> Result<(), Status> {
+    let mut runtime = LOCK.take(until_ns).map_err(refused)?;
+    match STATE.load(Ordering::Acquire) {
+        FRESH => return Err(WHARF_ESTATE),
+        RUNNING => {}
+        _ => return Err(WHARF_STOPPED),
+    }
+    if runtime.starts > 1 {
+        runtime.starts -= 1;
+        return Ok(());
+    }
+    STATE.store(STOPPING, Ordering::SeqCst);
+    if !wait_until_quiet(until_ns) {
+        STATE.store(RUNNING, Ordering::Release);
+        gmp::each_bound().for_each(|(_, m)| reopen(m));
+        return Err(WHARF_TIMEOUT);
+    }
+    gmp::each_m().for_each(gmp::M::disarm);
+    gmp::exit_key_delete();
+    // SAFETY: every gate is closed and every callback has ended: no stack is in use.
+    unsafe { gmp::STACKS.release_all() };
+    gmp::table_release();
+    runtime.hook.take();
+    runtime.starts = 0;
+    let own = runtime.own.take();
+    STATE.store(STOPPED, Ordering::Release);
+    drop(runtime);
+    // Last: if the host has closed the library, nothing of it may run after this.
+    if let Some(own) = own {
+        own.release();
+    }
+    Ok(())
+}
+
+/// Closes every gate and waits until no callback is on; false at the deadline.
+fn wait_until_quiet(until_ns: i64) -> bool {
+    const NAP_NS: core::ops::Range<i64> = 20_000..1_000_000;
+    let mut nap_ns = NAP_NS.start;
+    // SeqCst: pairs with `entering`.
+    while ENTERING.load(Ordering::SeqCst) != 0 {
+        core::hint::spin_loop();
+        if sys::now_ns() >= until_ns {
+            return false;
+        }
+    }
+    gmp::each_bound().for_each(|(_, m)| m.gate.store(gmp::CLOSED, Ordering::Relaxed));
+    // [gate] From here on every owner that is not inside sees its gate closed.
+    sys::barrier();
+    loop {
+        // An ended thread's stale callbacks hold nobody up.
+        gmp::sweep();
+        if gmp::each_bound().all(|(_, m)| m.quiet()) {
+            return true;
+        }
+        let left_ns = until_ns.saturating_sub(sys::now_ns());
+        if left_ns <= 0 {
+            return false;
+        }
+        sys::nap(nap_ns.min(left_ns));
+        nap_ns = (nap_ns * 2).min(NAP_NS.end);
+    }
+}
+
+/// Opens a gate that was closed for a while, and wakes its owner.
+fn reopen(m: &gmp::M) {
+    if !m.home.load(Ordering::Relaxed).is_null() {
+        m.gate.store(gmp::OPEN, Ordering::Release);
+    }
+    sys::futex_wake_all(&m.gate);
+}
+
+/// What a thread does that found its gate closed: waits if that is for a while only, makes the M
+/// fit again after a restart. `Ok`: try again. `[sig]`
+pub(crate) fn at_closed_gate(m: &gmp::M) -> Result<(), Status> {
+    loop {
+        if m.gate.load(Ordering::Acquire) == gmp::OPEN {
+            return Ok(());
+        }
+        entering(|| {
+            if m.home.load(Ordering::Relaxed).is_null() {
+                m.tie();
+                m.arm().ok_or(WHARF_ENOMEM)?;
+            }
+            Ok(())
+        })?;
+        // Held by a trim: it opens again soon.
+        sys::futex_wait(&m.gate, gmp::HELD, 1_000_000);
+    }
+}

@@ -1,0 +1,44 @@
+//! Giving memory back.
+
+use super::{FRESH, LOCK, RUNNING, STATE, refused};
+use crate::base::Status;
+use crate::base::atomic::Ordering;
+use crate::base::status::*;
+use crate::gmp::{self, HELD, OPEN};
+use crate::sys;
+
+/// How much of its stack an idle thread keeps.
+const KEEP_BYTES: usize = 8 << 10;
+
+/// Gives back what nobody uses: Ms of ended threads, pooled stacks, what idle threads' callbacks
+/// used deep down in theirs.
+pub(crate) fn trim() -> Result<(), Status> {
+    let _held = LOCK.take(i64::MAX).map_err(refused)?;
+    match STATE.load(Ordering::Acquire) {
+        RUNNING => {}
+        FRESH => return Err(WHARF_ESTATE),
+        _ => return Err(WHARF_STOPPED),
+    }
+    gmp::sweep();
+    gmp::disarm_spare();
+    for (_, m) in gmp::each_bound().filter(|(_, m)| m.realtime.load(Ordering::Relaxed) == 0) {
+        // An M without a stack is closed, and stays so.
+        let _ = m.gate.compare_exchange(OPEN, HELD, Ordering::Relaxed, Ordering::Relaxed);
+    }
+    // [gate] From here on an owner that is not inside waits at its gate, and so does whoever gets
+    // the M when its thread ends now.
+    sys::barrier();
+    for m in gmp::each_m().filter(|m| m.gate.load(Ordering::Relaxed) == HELD) {
+        if m.quiet() {
+            m.drop_more();
+            for home in m.stacks() {
+                // SAFETY: [gate] nothing runs on the stack until the gate opens.
+                unsafe { home.discard_below(KEEP_BYTES) };
+            }
+        }
+        m.gate.store(OPEN, Ordering::Release);
+        sys::futex_wake_all(&m.gate);
+    }
+    gmp::STACKS.trim();
+    Ok(())
+}

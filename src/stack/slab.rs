@@ -1,0 +1,304 @@
+//! Slabs and the pool over them.
+
+use core::ptr;
+
+use crate::base::Freelist;
+use crate::base::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use crate::sys;
+
+/// The most stacks that one slab holds; a slot's number is `slab << SHIFT | index`.
+const SHIFT: u32 = 10;
+/// The most slabs: enough for 65 536 stacks after the first ten, which double in size.
+const SLABS: usize = 80;
+/// Stacks in the first slab: what an idle runtime reserves.
+const FIRST: u32 = 2;
+
+/// The sizes of all stacks, in bytes, multiples of a page.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) struct Geometry {
+    pub(crate) stack_bytes: usize,
+    pub(crate) guard_bytes: usize,
+}
+
+/// One stack and the record of its user. A line of its own: the user's thread writes it at each call.
+#[repr(align(64))]
+pub(crate) struct Slot<T> {
+    /// Lowest usable address.
+    pub(crate) lo: usize,
+    /// One past the highest: where the first frame starts, 16-byte aligned.
+    pub(crate) hi: usize,
+    /// The slot's number.
+    pub(crate) number: u32,
+    /// The user's.
+    pub(crate) record: T,
+    link: AtomicU32,
+    accessible: AtomicBool,
+}
+
+impl<T> Slot<T> {
+    /// Whether `sp` lies on this stack.
+    #[inline(always)]
+    pub(crate) fn contains(&self, sp: usize) -> bool {
+        sp.wrapping_sub(self.lo) < self.hi - self.lo
+    }
+
+    /// Gives the pages back that lie deeper than `keep_bytes` from the top.
+    ///
+    /// # Safety
+    /// Nothing runs on the stack that deep, nor will until this returns.
+    pub(crate) unsafe fn discard_below(&self, keep_bytes: usize) {
+        let keep = keep_bytes.min(self.hi - self.lo);
+        if self.accessible.load(Ordering::Relaxed) {
+            // SAFETY: our stack, and the caller's word that the range is not in use.
+            unsafe { sys::discard(self.lo, self.hi - self.lo - keep) };
+        }
+    }
+
+    /// Brings the top `bytes` into memory. Only while nothing runs on the stack.
+    pub(crate) fn touch(&self, bytes: usize) {
+        let page = sys::page_bytes();
+        for at in (self.hi - bytes..self.hi).step_by(page) {
+            // SAFETY: the caller holds the stack; `bytes` is at most its size.
+            unsafe { (at as *mut u8).write_volatile(0) };
+        }
+    }
+
+    /// Bytes of the stack that are in memory.
+    pub(crate) fn resident_bytes(&self) -> usize {
+        sys::resident_bytes(self.lo, self.hi - self.lo)
+    }
+}
+
+/// The head of a slab, at the start of its reservation; the slots follow.
+#[repr(C)]
+struct Slab<T> {
+    bytes: usize,
+    /// Lowest address of the first stack's guard.
+    stacks: usize,
+    /// From one stack to the next.
+    stride: usize,
+    count: u32,
+    /// Slots handed out once.
+    used: AtomicU32,
+    slots: [Slot<T>; 0],
+}
+
+impl<T> Slab<T> {
+    fn slot(&self, index: u32) -> &Slot<T> {
+        debug_assert!(index < self.count);
+        // SAFETY: [slab] the slots follow the head, `count` of them, written when the slab was made.
+        unsafe { &*self.slots.as_ptr().add(index as usize) }
+    }
+}
+
+/// All stacks of one kind. Const-made, for a static.
+pub(crate) struct Stacks<T> {
+    slabs: [AtomicPtr<Slab<T>>; SLABS],
+    free: Freelist,
+    stack_bytes: AtomicUsize,
+    guard_bytes: AtomicUsize,
+}
+
+impl<T: Default> Stacks<T> {
+    pub(crate) const fn new() -> Stacks<T> {
+        Stacks {
+            slabs: [const { AtomicPtr::new(ptr::null_mut()) }; SLABS],
+            free: Freelist::new(),
+            stack_bytes: AtomicUsize::new(0),
+            guard_bytes: AtomicUsize::new(0),
+        }
+    }
+
+    /// Sets the sizes; only while there is no slab.
+    pub(crate) fn configure(&self, geometry: Geometry) {
+        debug_assert!(self.slabs().next().is_none());
+        self.stack_bytes.store(geometry.stack_bytes, Ordering::Relaxed);
+        self.guard_bytes.store(geometry.guard_bytes, Ordering::Relaxed);
+    }
+
+    /// The sizes now in force.
+    pub(crate) fn geometry(&self) -> Geometry {
+        Geometry {
+            stack_bytes: self.stack_bytes.load(Ordering::Relaxed),
+            guard_bytes: self.guard_bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Takes a stack that nobody uses; `None` if the system gives no memory. `[sig]`
+    pub(crate) fn take(&self) -> Option<&Slot<T>> {
+        let slot = match self.free.pop(|number| &self.numbered(number).link) {
+            Some(number) => self.numbered(number),
+            None => self.unused()?,
+        };
+        if !slot.accessible.load(Ordering::Relaxed) {
+            // SAFETY: [slab] the range is the slot's own, and we are its only taker.
+            if !unsafe { sys::commit(slot.lo, slot.hi - slot.lo) } {
+                self.give(slot);
+                return None;
+            }
+            slot.accessible.store(true, Ordering::Relaxed);
+        }
+        Some(slot)
+    }
+
+    /// Gives back a stack that nothing runs on. `[sig]`
+    pub(crate) fn give(&self, slot: &Slot<T>) {
+        self.free.push(slot.number, &slot.link);
+    }
+
+    /// The stack that `sp` lies on. `[sig]`
+    pub(crate) fn find(&self, sp: usize) -> Option<&Slot<T>> {
+        let slab = self.slabs().find(|slab| {
+            sp.wrapping_sub(slab.stacks) < slab.stride * slab.count as usize
+        })?;
+        let slot = slab.slot(((sp - slab.stacks) / slab.stride) as u32);
+        slot.contains(sp).then_some(slot)
+    }
+
+    /// Every slot that was ever handed out.
+    pub(crate) fn each(&self) -> impl Iterator<Item = &Slot<T>> {
+        self.slabs().flat_map(|slab| {
+            // Acquire: pairs with `unused`.
+            let used = slab.used.load(Ordering::Acquire).min(slab.count);
+            (0..used).map(|index| slab.slot(index))
+        })
+    }
+
+    /// Address space held, in bytes.
+    pub(crate) fn reserved_bytes(&self) -> usize {
+        self.slabs().map(|slab| slab.bytes).sum()
+    }
+
+    /// Of the slabs' heads, how much is in memory, in bytes.
+    pub(crate) fn resident_head_bytes(&self) -> usize {
+        self.slabs()
+            .map(|slab| {
+                let base = ptr::from_ref(slab) as usize;
+                sys::resident_bytes(base, slab.stacks - base)
+            })
+            .sum()
+    }
+
+    /// Turns every stack in the pool back into bare address space, page tables included.
+    pub(crate) fn trim(&self) {
+        let guard = self.guard_bytes.load(Ordering::Relaxed);
+        for number in self.free.drain(|number| &self.numbered(number).link) {
+            let slot = self.numbered(number);
+            let bare = !slot.accessible.load(Ordering::Relaxed)
+                // SAFETY: [slab] we took the slot from the pool: nobody uses it.
+                || unsafe { sys::uncommit(slot.lo - guard, slot.hi - slot.lo + guard) };
+            slot.accessible.store(!bare, Ordering::Relaxed);
+            self.give(slot);
+        }
+    }
+
+    /// Ends every reservation.
+    ///
+    /// # Safety
+    /// No stack is in use, and nobody calls any function of this value until it returns.
+    pub(crate) unsafe fn release_all(&self) {
+        self.free.clear();
+        for place in &self.slabs {
+            let slab = place.swap(ptr::null_mut(), Ordering::Relaxed);
+            if let Some(bytes) = ptr::NonNull::new(slab).map(|slab| {
+                // SAFETY: [slab] alive until the next line.
+                unsafe { slab.as_ref().bytes }
+            }) {
+                // SAFETY: the reservation is ours, and by the caller's word unused.
+                unsafe { sys::release(slab as usize, bytes) };
+            }
+        }
+    }
+
+    fn slabs(&self) -> impl Iterator<Item = &Slab<T>> {
+        // Acquire: pairs with the release in `add_slab`: a slab that is seen is written.
+        self.slabs.iter().map_while(|place| {
+            // SAFETY: [slab] a slab lives until `release_all`, which nobody runs beside us.
+            unsafe { place.load(Ordering::Acquire).as_ref() }
+        })
+    }
+
+    fn numbered(&self, number: u32) -> &Slot<T> {
+        let slab = self.slabs[(number >> SHIFT) as usize].load(Ordering::Acquire);
+        // SAFETY: [slab] numbers come from slots, and their slab lives.
+        unsafe { (*slab).slot(number & ((1 << SHIFT) - 1)) }
+    }
+
+    /// A slot that was never used, from a new slab if need be.
+    fn unused(&self) -> Option<&Slot<T>> {
+        let mut at = self.slabs().count().saturating_sub(1);
+        loop {
+            let place = self.slabs.get(at)?;
+            let mut slab = place.load(Ordering::Acquire);
+            if slab.is_null() {
+                slab = self.add_slab(at)?;
+            }
+            // SAFETY: [slab] alive.
+            let slab = unsafe { &*slab };
+            let next = slab.used.load(Ordering::Relaxed);
+            if next >= slab.count {
+                at += 1;
+            // Release: pairs with `each`.
+            } else if slab.used.compare_exchange(next, next + 1, Ordering::Release, Ordering::Relaxed).is_ok() {
+                return Some(slab.slot(next));
+            }
+        }
+    }
+
+    /// Makes slab `at`, or finds the one that another thread made meanwhile.
+    fn add_slab(&self, at: usize) -> Option<*mut Slab<T>> {
+        let mut count = (FIRST << at.min(SHIFT as usize)).min(1 << SHIFT);
+        let geometry = self.geometry();
+        let new = loop {
+            match make_slab::<T>(at as u32, count, geometry) {
+                Some(slab) => break slab,
+                None if count == 1 => return None,
+                None => count /= 2,
+            }
+        };
+        let place = &self.slabs[at];
+        // Release: pairs with the acquire of everyone who reads the place.
+        match place.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Some(new),
+            Err(theirs) => {
+                // SAFETY: [slab] ours, and nobody saw it.
+                unsafe { sys::release(new as usize, (*new).bytes) };
+                Some(theirs)
+            }
+        }
+    }
+}
+
+fn make_slab<T: Default>(slab: u32, count: u32, geometry: Geometry) -> Option<*mut Slab<T>> {
+    let page = sys::page_bytes();
+    let head = (size_of::<Slab<T>>() + count as usize * size_of::<Slot<T>>()).next_multiple_of(page);
+    let stride = geometry.stack_bytes + geometry.guard_bytes;
+    // One more guard at the end, so that the highest stack has one above it too.
+    let bytes = head + stride * count as usize + geometry.guard_bytes;
+    let base = sys::reserve(bytes)?;
+    // SAFETY: the head lies in the reservation just made.
+    if !unsafe { sys::commit(base, head) } {
+        // SAFETY: as above; nobody has seen it.
+        unsafe { sys::release(base, bytes) };
+        return None;
+    }
+    let stacks = base + head;
+    let made = base as *mut Slab<T>;
+    // SAFETY: the head is writable, page-aligned and large enough for the slab and its slots.
+    unsafe {
+        made.write(Slab { bytes, stacks, stride, count, used: AtomicU32::new(0), slots: [] });
+        let slots = (&raw mut (*made).slots).cast::<Slot<T>>();
+        for index in 0..count {
+            let lo = stacks + stride * index as usize + geometry.guard_bytes;
+            slots.add(index as usize).write(Slot {
+                lo,
+                hi: lo + geometry.stack_bytes,
+                number: slab << SHIFT | index,
+                record: T::default(),
+                link: AtomicU32::new(0),
+                accessible: AtomicBool::new(false),
+            });
+        }
+    }
+    Some(made)
+}

@@ -1,0 +1,152 @@
+//! Files and descriptors, for what is printed and for what a report reads. Raw calls where libc's
+//! would be cancellation points: a report must not be unwound out of.
+
+use core::ffi::CStr;
+
+/// Writes all of `bytes`, waiting for a slow reader until `deadline_ns`. Whether all went out.
+/// Chunks of at most PIPE_BUF after a `poll`: a pipe that nobody reads cannot hold us. `[sig]`
+pub(crate) fn write_all(fd: i32, bytes: &[u8], deadline_ns: i64) -> bool {
+    for mut chunk in bytes.chunks(libc::PIPE_BUF) {
+        while !chunk.is_empty() {
+            let left_ns = deadline_ns.saturating_sub(super::now_ns());
+            let mut wait = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
+            let left = super::timespec(left_ns.max(0));
+            // SAFETY: `wait` is one pollfd; the chunk is readable.
+            let sent = unsafe {
+                match libc::syscall(libc::SYS_ppoll, &mut wait, 1, &left, 0, 0) {
+                    0 => return false,
+                    _ => libc::syscall(libc::SYS_write, fd, chunk.as_ptr(), chunk.len()),
+                }
+            };
+            match sent {
+                0.. => chunk = &chunk[sent as usize..],
+                _ if matches!(super::errno(), libc::EINTR | libc::EAGAIN) => {
+                    if super::now_ns() >= deadline_ns {
+                        return false;
+                    }
+                }
+                _ => return false,
+            }
+        }
+    }
+    true
+}
+
+/// Reads a whole small file, as much as fits. The number of bytes read. `[sig]`
+pub(crate) fn read_file(path: &CStr, into: &mut [u8]) -> usize {
+    let Some(fd) = open_readonly(path) else { return 0 };
+    let mut len = 0;
+    while len < into.len() {
+        let rest = &mut into[len..];
+        // SAFETY: `rest` is writable.
+        let got = unsafe { libc::syscall(libc::SYS_read, fd, rest.as_mut_ptr(), rest.len()) };
+        match got {
+            1.. => len += got as usize,
+            -1 if super::errno() == libc::EINTR => {}
+            _ => break,
+        }
+    }
+    close(fd);
+    len
+}
+
+/// The system's name for thread `tid` of this process, without its line break. `[sig]`
+pub(crate) fn thread_name(tid: i32, into: &mut [u8; 16]) -> &[u8] {
+    use core::fmt::Write;
+    let mut path = Path { bytes: [0; 48], len: 0 };
+    let _ = write!(path, "/proc/self/task/{tid}/comm\0");
+    let len = CStr::from_bytes_until_nul(&path.bytes).map_or(0, |path| read_file(path, into));
+    into[..len].trim_ascii_end()
+}
+
+/// A short path, written by format.
+struct Path {
+    bytes: [u8; 48],
+    len: usize,
+}
+
+impl core::fmt::Write for Path {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        let room = self.bytes.get_mut(self.len..self.len + text.len()).ok_or(core::fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.len += text.len();
+        Ok(())
+    }
+}
+
+/// A file mapped for reading, as long as it lives. `[sig]`
+pub(crate) struct MappedFile {
+    addr: usize,
+    bytes: usize,
+}
+
+impl MappedFile {
+    /// Maps the file at `path`; `None` if it is no readable, non-empty regular file.
+    pub(crate) fn open(path: &CStr) -> Option<MappedFile> {
+        let fd = open_readonly(path)?;
+        // SAFETY: the descriptor is ours; stat is plain data; a new mapping touches nothing.
+        unsafe {
+            let mut stat: libc::stat = core::mem::zeroed();
+            let regular = libc::fstat(fd, &mut stat) == 0
+                && stat.st_mode & libc::S_IFMT == libc::S_IFREG
+                && stat.st_size > 0;
+            let bytes = stat.st_size as usize;
+            let mut addr = libc::MAP_FAILED;
+            if regular {
+                addr = libc::mmap(core::ptr::null_mut(), bytes, libc::PROT_READ, libc::MAP_PRIVATE, fd, 0);
+            }
+            close(fd);
+            (addr != libc::MAP_FAILED).then_some(MappedFile { addr: addr as usize, bytes })
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: mapped readable from open to drop.
+        unsafe { core::slice::from_raw_parts(self.addr as *const u8, self.bytes) }
+    }
+}
+
+impl Drop for MappedFile {
+    fn drop(&mut self) {
+        // SAFETY: our mapping, and nobody borrows from it any more.
+        unsafe { libc::munmap(self.addr as *mut _, self.bytes) };
+    }
+}
+
+fn open_readonly(path: &CStr) -> Option<i32> {
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NONBLOCK;
+    // SAFETY: the path is a C string.
+    let fd = unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0) };
+    (fd >= 0).then_some(fd as i32)
+}
+
+fn close(fd: i32) {
+    // SAFETY: the descriptor is ours.
+    unsafe { libc::syscall(libc::SYS_close, fd) };
+}
+
+/// A file read piece by piece, for those whose size is not known (`/proc`). `[sig]`
+pub(crate) struct InFile(i32);
+
+impl InFile {
+    pub(crate) fn open(path: &CStr) -> Option<InFile> {
+        open_readonly(path).map(InFile)
+    }
+
+    /// Reads the next piece into the front of `into`; 0 at the end, or when it cannot be read.
+    pub(crate) fn read(&mut self, into: &mut [u8]) -> usize {
+        loop {
+            // SAFETY: `into` is writable.
+            let got = unsafe { libc::syscall(libc::SYS_read, self.0, into.as_mut_ptr(), into.len()) };
+            if got >= 0 || super::errno() != libc::EINTR {
+                return got.max(0) as usize;
+            }
+        }
+    }
+}
+
+impl Drop for InFile {
+    fn drop(&mut self) {
+        close(self.0);
+    }
+}

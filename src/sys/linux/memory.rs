@@ -1,0 +1,117 @@
+//! Address space and pages. Reserved, not spent: a reservation has no pages until they are touched,
+//! never huge ones, never locked ones.
+
+use core::ptr;
+
+/// The size of a page in bytes. `[sig]` after the first call.
+pub(crate) fn page_bytes() -> usize {
+    static PAGE: once_cell::race::OnceNonZeroUsize = once_cell::race::OnceNonZeroUsize::new();
+    // SAFETY: sysconf has no preconditions.
+    let ask = || unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    PAGE.get_or_init(|| core::num::NonZeroUsize::new(ask() as usize).unwrap_or(core::num::NonZeroUsize::MIN)).get()
+}
+
+/// Reserves `bytes` of address space without access. `[sig]`
+pub(crate) fn reserve(bytes: usize) -> Option<usize> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
+    let addr = unsafe { libc::mmap(ptr::null_mut(), bytes, libc::PROT_NONE, flags, -1, 0) };
+    if addr == libc::MAP_FAILED {
+        return None;
+    }
+    // Under mlockall(MCL_FUTURE) the mapping is born locked, and making it writable would populate
+    // it whole; with transparent huge pages forced, one touch would cost 2 MiB.
+    // SAFETY: both only advise about the mapping made above.
+    unsafe {
+        libc::munlock(addr, bytes);
+        libc::madvise(addr, bytes, libc::MADV_NOHUGEPAGE);
+    }
+    Some(addr as usize)
+}
+
+/// Makes a reserved range readable and writable. `[sig]`
+///
+/// # Safety
+/// The range lies in a reservation of the caller's.
+pub(crate) unsafe fn commit(addr: usize, bytes: usize) -> bool {
+    // SAFETY: the caller owns the range.
+    unsafe { libc::mprotect(addr as *mut _, bytes, libc::PROT_READ | libc::PROT_WRITE) == 0 }
+}
+
+/// Gives the pages of a committed range back; it reads as zeros afterwards. `[sig]`
+///
+/// # Safety
+/// The range is committed, and nothing in it is needed any more.
+pub(crate) unsafe fn discard(addr: usize, bytes: usize) {
+    // SAFETY: the caller gives the contents up.
+    unsafe { libc::madvise(addr as *mut _, bytes, libc::MADV_DONTNEED) };
+}
+
+/// Turns a committed range back into a bare reservation, page tables included. `[sig]`
+///
+/// # Safety
+/// As [`discard`].
+pub(crate) unsafe fn uncommit(addr: usize, bytes: usize) -> bool {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
+    // SAFETY: the caller owns the range and gives its contents up.
+    unsafe {
+        if libc::mmap(addr as *mut _, bytes, libc::PROT_NONE, flags, -1, 0) == libc::MAP_FAILED {
+            return false;
+        }
+        libc::munlock(addr as *const _, bytes);
+        libc::madvise(addr as *mut _, bytes, libc::MADV_NOHUGEPAGE);
+    }
+    true
+}
+
+/// Ends a reservation. `[sig]`
+///
+/// # Safety
+/// The range is a reservation of the caller's, and nobody uses it any more.
+pub(crate) unsafe fn release(addr: usize, bytes: usize) {
+    // SAFETY: see above.
+    unsafe { libc::munmap(addr as *mut _, bytes) };
+}
+
+/// How many bytes of the page-aligned range are in memory. `[sig]`
+pub(crate) fn resident_bytes(addr: usize, bytes: usize) -> usize {
+    let page = page_bytes();
+    let mut seen = [0u8; 1024];
+    let mut resident = 0;
+    let mut at = addr;
+    while at < addr + bytes {
+        let len = (addr + bytes - at).min(seen.len() * page);
+        // SAFETY: `seen` has a byte for each page asked about.
+        if unsafe { libc::mincore(at as *mut _, len, seen.as_mut_ptr().cast()) } != 0 {
+            break;
+        }
+        resident += seen[..len.div_ceil(page)].iter().filter(|&&byte| byte & 1 != 0).count() * page;
+        at += len;
+    }
+    resident
+}
+
+/// Whether the eight bytes at `addr` can be read, asked of the kernel without reading them. `[sig]`
+pub(crate) fn readable(addr: usize) -> bool {
+    // The kernel copies the new set before it looks at `how`: EINVAL means that it could.
+    const HOW_NONE: libc::c_int = -1;
+    // SAFETY: an invalid `how` changes no mask.
+    let status = unsafe { libc::syscall(libc::SYS_rt_sigprocmask, HOW_NONE, addr, 0usize, 8usize) };
+    debug_assert_eq!(status, -1);
+    super::errno() == libc::EINVAL
+}
+
+/// Asks for process-wide barriers, once per process. Whether [`barrier`] can be relied on.
+pub(crate) fn barrier_register() -> bool {
+    const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
+    // SAFETY: membarrier touches no memory of ours.
+    unsafe { libc::syscall(libc::SYS_membarrier, REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 }
+}
+
+/// A full fence on every running thread of the process: the rare side's half of a plain store and
+/// load on the warm side. `[sig]`
+pub(crate) fn barrier() {
+    const PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
+    // SAFETY: as above.
+    unsafe { libc::syscall(libc::SYS_membarrier, PRIVATE_EXPEDITED, 0, 0) };
+}

@@ -1,0 +1,15 @@
+//! Linux, glibc or musl.
+
+mod io;
+mod loader;
+mod memory;
+mod process;
+mod thread;
+mod time;
+
+pub(crate) use io::*;
+pub(crate) use loader::*;
+pub(crate) use memory::*;
+pub(crate) use process::*;
+pub(crate) use thread::*;
+pub(crate) use time::*;

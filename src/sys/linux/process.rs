@@ -1,0 +1,96 @@
+//! The end of the process.
+
+use core::mem::MaybeUninit;
+use core::ptr;
+
+/// Signals held back while a thread reports its end.
+pub(crate) struct Shield(libc::sigset_t);
+
+/// Holds back every signal on the calling thread but faults and SIGABRT, and has SIGABRT sent to it
+/// after `bound_ns`: whatever holds the report up, the process ends. `[sig]`
+pub(crate) fn shield(bound_ns: i64) -> Shield {
+    const THROUGH: [libc::c_int; 6] =
+        [libc::SIGABRT, libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP];
+    // SAFETY: the sets are initialised before use; all-zero is a valid sigevent and itimerspec; the
+    // raw calls read them and write `timer`.
+    unsafe {
+        let mut held = MaybeUninit::<libc::sigset_t>::uninit();
+        let mut before = MaybeUninit::<libc::sigset_t>::zeroed();
+        libc::sigfillset(held.as_mut_ptr());
+        for signal in THROUGH {
+            libc::sigdelset(held.as_mut_ptr(), signal);
+        }
+        libc::pthread_sigmask(libc::SIG_SETMASK, held.as_ptr(), before.as_mut_ptr());
+        let mut event: libc::sigevent = core::mem::zeroed();
+        event.sigev_notify = libc::SIGEV_THREAD_ID;
+        event.sigev_signo = libc::SIGABRT;
+        event.sigev_notify_thread_id = super::gettid();
+        let mut timer: libc::c_int = 0;
+        if libc::syscall(libc::SYS_timer_create, libc::CLOCK_MONOTONIC, &event, &mut timer) == 0 {
+            let mut spec: libc::itimerspec = core::mem::zeroed();
+            spec.it_value = super::timespec(bound_ns);
+            libc::syscall(libc::SYS_timer_settime, timer, 0, &spec, 0);
+        }
+        Shield(before.assume_init())
+    }
+}
+
+impl Shield {
+    /// The mask as it was before. A SIGPIPE that the report earned is taken back: the process is to
+    /// die of something else.
+    pub(crate) fn lift(self) {
+        // SAFETY: the sets are initialised.
+        unsafe {
+            let mut pipe = MaybeUninit::<libc::sigset_t>::uninit();
+            libc::sigemptyset(pipe.as_mut_ptr());
+            libc::sigaddset(pipe.as_mut_ptr(), libc::SIGPIPE);
+            libc::syscall(libc::SYS_rt_sigtimedwait, pipe.as_ptr(), 0, &super::timespec(0), 8);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, ptr::null_mut());
+        }
+    }
+}
+
+/// Ends the process by SIGABRT on the calling thread: first with the host's handler in its place;
+/// if that returns, or the signal is ignored, with the default action. Takes no lock, unlike
+/// `abort`. `[sig]`
+pub(crate) fn die_of_abort() -> ! {
+    unblock_abort();
+    raise_abort();
+    die_of_default_abort()
+}
+
+/// Ends the process by SIGABRT, and no handler is asked. `[sig]`
+pub(crate) fn die_of_default_abort() -> ! {
+    // SAFETY: all-zero is a valid sigaction: the default action. `_exit` is not reached unless the
+    // signal could not be sent.
+    unsafe {
+        let default: libc::sigaction = MaybeUninit::zeroed().assume_init();
+        libc::sigaction(libc::SIGABRT, &default, ptr::null_mut());
+        unblock_abort();
+        raise_abort();
+        libc::_exit(128 + libc::SIGABRT)
+    }
+}
+
+fn raise_abort() {
+    // SAFETY: a signal to ourselves.
+    unsafe { libc::syscall(libc::SYS_tgkill, super::getpid(), super::gettid(), libc::SIGABRT) };
+}
+
+fn unblock_abort() {
+    // SAFETY: the set is initialised before it is used.
+    unsafe {
+        let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), libc::SIGABRT);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), ptr::null_mut());
+    }
+}
+
+/// Waits for a signal, for ever. `[sig]`
+pub(crate) fn wait_for_the_end() -> ! {
+    loop {
+        // SAFETY: no descriptors, no timeout, no mask. A raw call is no cancellation point.
+        unsafe { libc::syscall(libc::SYS_ppoll, 0, 0, 0, 0, 0) };
+    }
+}

@@ -1,0 +1,123 @@
+//! Threads: who they are, whether they live, how they wait, how their end is told.
+
+use core::ffi::c_void;
+use core::sync::atomic::AtomicU32;
+
+/// The calling thread's id. `[sig]`
+pub(crate) fn gettid() -> i32 {
+    // SAFETY: no preconditions. A raw call: glibc before 2.30 has no wrapper.
+    unsafe { libc::syscall(libc::SYS_gettid) as i32 }
+}
+
+/// The process id. `[sig]`
+pub(crate) fn getpid() -> i32 {
+    // SAFETY: no preconditions.
+    unsafe { libc::getpid() }
+}
+
+/// Whether the process still has a thread of this id. `[sig]`
+pub(crate) fn thread_lives(tid: i32) -> bool {
+    // SAFETY: signal 0 is never delivered.
+    let status = unsafe { libc::syscall(libc::SYS_tgkill, getpid(), tid, 0) };
+    status == 0 || super::errno() != libc::ESRCH
+}
+
+/// Sleeps while `*word == expected`, at most `timeout_ns`; wakes at will. `[sig]`
+pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout_ns: i64) {
+    let timeout = super::timespec(timeout_ns);
+    let op = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: the word is alive while we wait on it.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), op, expected, &timeout, 0, 0) };
+}
+
+/// Wakes all who wait on `word`. `[sig]`
+pub(crate) fn futex_wake_all(word: &AtomicU32) {
+    let op = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: only the address is used.
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), op, i32::MAX, 0, 0, 0) };
+}
+
+/// Keeps the host's errno over what happens inside. `[sig]`
+pub(crate) struct ErrnoGuard(i32);
+
+impl ErrnoGuard {
+    pub(crate) fn new() -> ErrnoGuard {
+        ErrnoGuard(errno())
+    }
+}
+
+impl Drop for ErrnoGuard {
+    fn drop(&mut self) {
+        // SAFETY: errno is a word of this thread.
+        unsafe { *libc::__errno_location() = self.0 };
+    }
+}
+
+/// The calling thread's errno. `[sig]`
+pub(crate) fn errno() -> i32 {
+    // SAFETY: as above.
+    unsafe { *libc::__errno_location() }
+}
+
+/// Two words in the shape of libc's queue element. `remque(knot)` does `*(forw + 1 word) = back`,
+/// then `*back = forw`: two stores to places of our choice, by code that is not ours. That is all
+/// that a thread's end needs, and so nothing of wharf's runs then, even after `dlclose`.
+#[repr(C)]
+pub(crate) struct Knot {
+    pub(crate) forw: usize,
+    pub(crate) back: usize,
+}
+
+unsafe extern "C" {
+    fn remque(knot: *mut c_void);
+}
+
+/// A key whose destructor unties a [`Knot`].
+#[derive(Clone, Copy)]
+pub(crate) struct ExitKey(libc::pthread_key_t);
+
+impl ExitKey {
+    /// Keys at and above this index make `pthread_setspecific` allocate.
+    const ALLOCATES: libc::pthread_key_t = 32;
+
+    /// A key, if one is to be had that never allocates and is surely ours: in another namespace
+    /// than the host's libc (`dlmopen`, a static host) values would land in the host's own keys.
+    pub(crate) fn create() -> Option<ExitKey> {
+        if !super::shares_host_libc() {
+            return None;
+        }
+        let mut key = 0;
+        // SAFETY: `remque` is a libc function of one pointer, and is given a Knot.
+        if unsafe { libc::pthread_key_create(&mut key, Some(remque)) } != 0 {
+            return None;
+        }
+        if key >= Self::ALLOCATES {
+            ExitKey(key).delete();
+            return None;
+        }
+        Some(ExitKey(key))
+    }
+
+    /// Ties the calling thread's end to `knot`; null unties it. `[sig]`
+    ///
+    /// # Safety
+    /// The knot and what it points at stay writable until the thread has ended.
+    pub(crate) unsafe fn set(self, knot: *const Knot) {
+        // SAFETY: the key is ours; an index below ALLOCATES has its place in the thread already.
+        unsafe { libc::pthread_setspecific(self.0, knot.cast()) };
+    }
+
+    pub(crate) fn delete(self) {
+        // SAFETY: the key is ours.
+        unsafe { libc::pthread_key_delete(self.0) };
+    }
+
+    /// A number for a static; 0 is none.
+    pub(crate) fn to_word(self) -> u32 {
+        self.0 + 1
+    }
+
+    pub(crate) fn from_word(word: u32) -> Option<ExitKey> {
+        word.checked_sub(1).map(ExitKey)
+    }
+}

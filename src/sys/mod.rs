@@ -1,0 +1,9 @@
+//! The one door to the operating system: every libc call is here, and no policy.
+//!
+//! A function that may run in a signal handler says `[sig]`. Functions that fail leave errno as the
+//! system set it; [`ErrnoGuard`] keeps the host's.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+pub(crate) use linux::*;

@@ -1,0 +1,242 @@
+//! Who called whom: the frames of a dying thread, with names. `[sig]`
+//!
+//! The walk trusts nothing that may be broken: it allocates nothing, takes no lock (not the
+//! loader's either), touches no thread-local, and asks the kernel before it reads a page. It goes
+//! by the call frame information that every loaded file carries, and where there is none, by the
+//! frame pointer, then by the caller's knowledge of its own stacks.
+//!
+//! | File | Question |
+//! |---|---|
+//! | `memory` | can this be read? |
+//! | `modules` | which file is mapped here? |
+//! | `image` | what do its headers say? |
+//! | `sigreturn`, `unwind` | who called this frame? |
+//! | `symbols` | what is this function called? |
+
+mod image;
+mod memory;
+mod modules;
+mod sigreturn;
+mod symbols;
+mod unwind;
+
+#[cfg(test)]
+mod tests;
+
+use crate::arch::Regs;
+use crate::base::Printer;
+use core::cell::UnsafeCell;
+use core::fmt::Write;
+use memory::Memory;
+use modules::Maps;
+use symbols::{Name, Names};
+pub(crate) use unwind::Frame;
+use unwind::{Cursor, Step};
+
+/// How many frames are printed of each end of a long trace.
+const HALF: usize = 50;
+/// Where a walk that never ends is given up.
+const MAX_FRAMES: usize = 1 << 20;
+
+/// All memory of a report.
+pub(crate) struct Area {
+    maps: Maps,
+    names: Names,
+    memory: Memory,
+    last: [Shown; HALF],
+    own: Own,
+}
+
+/// A frame as it is printed.
+#[derive(Clone, Copy)]
+struct Shown {
+    pc: usize,
+    /// An address inside the instruction: `pc`, or before it for a call.
+    place: usize,
+}
+
+/// The module that holds this code.
+#[derive(Clone, Copy)]
+enum Own {
+    Unknown,
+    /// The library: all in it is ours.
+    Library(usize),
+    /// The host or a plugin, which we are linked into.
+    Guest(usize),
+}
+
+struct Shared(UnsafeCell<Area>);
+
+// SAFETY: handed out by `area` alone, whose callers see to it that there is one at a time.
+unsafe impl Sync for Shared {}
+
+static AREA: Shared = Shared(UnsafeCell::new(Area {
+    maps: Maps::new(),
+    names: Names::new(),
+    memory: Memory::new(),
+    last: [Shown { pc: 0, place: 0 }; HALF],
+    own: Own::Unknown,
+}));
+
+/// The memory for one report, which may hold several traces. What is loaded is looked up anew.
+///
+/// # Safety
+/// Whoever got it before is done with it, and no other thread calls this.
+pub(crate) unsafe fn area() -> &'static mut Area {
+    // SAFETY: nobody else has it, as the caller says.
+    let area = unsafe { &mut *AREA.0.get() };
+    area.names.reset();
+    area.maps.reset();
+    area.memory.reset();
+    area.own = Own::Unknown;
+    area
+}
+
+/// Prints the frames from `regs` outward, two lines each: the first and the last fifty.
+///
+/// `is_exact` says that the PC in `regs` is the next instruction (of an interrupted or a present
+/// function), and not a return address. `link` tells where the stack that holds an SP was entered
+/// from, for frames that have neither tables nor a frame pointer.
+pub(crate) fn print(
+    out: &mut Printer,
+    regs: &Regs,
+    is_exact: bool,
+    area: &mut Area,
+    link: &dyn Fn(usize) -> Option<Frame>,
+) {
+    area.maps.load();
+    area.find_own();
+    let mut at = Cursor { regs: *regs, exact: is_exact };
+    let mut shown = 0;
+    let mut ended = false;
+    for _ in 0..MAX_FRAMES {
+        let next = unwind::step(&at, &mut area.maps, &mut area.memory, link);
+        // A handler "returns" to the first instruction of the signal's frame.
+        let exact = at.exact || matches!(&next, Step::To(next) if next.exact);
+        let frame = Shown { pc: at.pc(), place: at.place(exact) };
+        if !area.hides(frame) {
+            if shown < HALF {
+                area.print_frame(out, frame);
+            } else {
+                if shown == HALF {
+                    // Out with what is known, before a long walk.
+                    out.flush();
+                }
+                area.last[shown % HALF] = frame;
+            }
+            shown += 1;
+        }
+        match next {
+            Step::To(next) if next.is_progress(&at) => at = next,
+            Step::To(_) | Step::End => ended = true,
+            Step::Lost => break,
+        }
+        if ended {
+            break;
+        }
+    }
+    area.print_last(out, shown);
+    if !ended {
+        let _ = writeln!(out, "no unwind information past {:#x}", at.pc());
+    }
+}
+
+impl Area {
+    /// Finds the module that this function is in.
+    fn find_own(&mut self) {
+        let this = print as *const () as usize;
+        self.own = match self.maps.module_of(this) {
+            Some(module) if self.maps.image(module).is_some_and(|own| own.soname_starts_with(b"libwharf")) => {
+                Own::Library(module)
+            }
+            Some(module) => Own::Guest(module),
+            None => Own::Unknown,
+        };
+    }
+
+    /// Whether a frame is plumbing: in the library all but the API, elsewhere what is named so.
+    fn hides(&mut self, frame: Shown) -> bool {
+        let (Own::Library(own) | Own::Guest(own)) = self.own else { return false };
+        if self.maps.module_of(frame.place) != Some(own) {
+            return false;
+        }
+        let name = self.names.find(frame.place, own, &mut self.maps);
+        match (self.own, name) {
+            (Own::Library(_), name) => !name.is_some_and(|name| name.text.starts_with(b"wharf_")),
+            (_, Some(name)) => name.text == b"__morestack" || is_wharfs(&name),
+            (_, None) => false,
+        }
+    }
+
+    fn print_frame(&mut self, out: &mut Printer, Shown { pc, place }: Shown) {
+        let module = self.maps.module_of(place);
+        match module.and_then(|module| self.names.find(place, module, &mut self.maps)) {
+            Some(name) => {
+                print_name(out, &name);
+                let _ = writeln!(out, "+{:#x}", pc.wrapping_sub(name.start));
+            }
+            None => {
+                let _ = writeln!(out, "{pc:#x}");
+            }
+        }
+        match module.and_then(|module| Some((module, self.maps.image(module)?))) {
+            Some((module, image)) => {
+                out.bytes(b"\t");
+                out.bytes(self.maps.module_path(module));
+                let _ = writeln!(out, "+{:#x}", pc.wrapping_sub(image.bias));
+            }
+            None => out.bytes(b"\t?\n"),
+        }
+    }
+
+    /// Prints what is kept of a trace of `shown` frames, beyond the first half.
+    fn print_last(&mut self, out: &mut Printer, shown: usize) {
+        let elided = shown.saturating_sub(2 * HALF);
+        if elided > 0 {
+            let _ = writeln!(out, "...{elided} frames elided...");
+        }
+        for i in HALF + elided..shown {
+            self.print_frame(out, self.last[i % HALF]);
+        }
+    }
+}
+
+/// The name in Rust's spelling, without the hash; any other as it is.
+fn print_name(out: &mut Printer, name: &Name) {
+    match demangle(name) {
+        Some(rust) => {
+            let _ = write!(out, "{rust:#}");
+        }
+        None => out.bytes(name.text),
+    }
+}
+
+fn demangle(name: &Name) -> Option<rustc_demangle::Demangle<'static>> {
+    /// Nested as deep as it is long, a name could take more stack than there is.
+    const MAX_BYTES: usize = 512;
+    let text = core::str::from_utf8(name.text).ok().filter(|text| text.len() <= MAX_BYTES)?;
+    rustc_demangle::try_demangle(text).ok()
+}
+
+/// Whether a function belongs to this crate: `wharf::…`, `<wharf::… as …>::…`.
+fn is_wharfs(name: &Name) -> bool {
+    /// Takes the first bytes of what is formatted, and stops there.
+    struct Front {
+        bytes: [u8; 8],
+        len: usize,
+    }
+    impl Write for Front {
+        fn write_str(&mut self, text: &str) -> core::fmt::Result {
+            let take = text.len().min(self.bytes.len() - self.len);
+            self.bytes[self.len..self.len + take].copy_from_slice(&text.as_bytes()[..take]);
+            self.len += take;
+            if self.len == self.bytes.len() { Err(core::fmt::Error) } else { Ok(()) }
+        }
+    }
+    let mut front = Front { bytes: [0; 8], len: 0 };
+    if let Some(rust) = demangle(name) {
+        let _ = write!(front, "{rust:#}");
+    }
+    let front = &front.bytes[..front.len];
+    front.strip_prefix(b"<").unwrap_or(front).starts_with(b"wharf::")
+}

@@ -1,0 +1,234 @@
+//! One step of the walk: from a frame to its caller.
+
+use super::image::{Frames, Image};
+use super::memory::Memory;
+use super::modules::Maps;
+use super::sigreturn;
+use crate::arch::Regs;
+use core::mem::size_of;
+use gimli::{
+    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, Encoding, EndianSlice, Evaluation, EvaluationResult, NativeEndian,
+    Register, RegisterRule, UnwindExpression, UnwindSection, Value,
+};
+
+/// A place on a stack from which a walk can go on.
+#[derive(Clone, Copy)]
+pub(crate) struct Frame {
+    /// The stack pointer after the return to `pc`.
+    pub(crate) sp: usize,
+    pub(crate) fp: usize,
+    pub(crate) pc: usize,
+}
+
+/// Where a walk stands.
+#[derive(Clone, Copy)]
+pub(super) struct Cursor {
+    pub(super) regs: Regs,
+    /// The PC is the next instruction, and not the one behind a call.
+    pub(super) exact: bool,
+}
+
+/// What lies beyond a frame.
+pub(super) enum Step {
+    /// The caller; its PC is exact when the frame left was a signal's.
+    To(Cursor),
+    /// Nothing: this was the thread's first frame.
+    End,
+    /// Something that cannot be found.
+    Lost,
+}
+
+impl Cursor {
+    pub(super) fn pc(&self) -> usize {
+        self.regs.0[Regs::PC]
+    }
+
+    /// Whether this is another place than `callee`: a walk that stands still has ended.
+    pub(super) fn is_progress(&self, callee: &Cursor) -> bool {
+        let returned_to_nothing = self.pc() == 0 && !self.exact;
+        !returned_to_nothing && (self.sp(), self.pc()) != (callee.sp(), callee.pc())
+    }
+
+    fn sp(&self) -> usize {
+        self.regs.0[Regs::SP]
+    }
+
+    /// An address inside the instruction that the frame is at: a call may be its function's last.
+    pub(super) fn place(&self, is_exact: bool) -> usize {
+        self.pc().wrapping_sub(usize::from(!is_exact))
+    }
+
+    fn to(&self, frame: Frame) -> Cursor {
+        let mut regs = self.regs;
+        regs.0[Regs::SP] = frame.sp;
+        regs.0[Regs::FP] = frame.fp;
+        regs.0[Regs::PC] = frame.pc;
+        Cursor { regs, exact: false }
+    }
+}
+
+/// Register rules of one row: the CPU's columns, and a few for vector registers.
+const RULES: usize = 40;
+/// How deep `DW_CFA_remember_state` may nest.
+const ROWS: usize = 6;
+
+struct Rows;
+
+impl gimli::UnwindContextStorage<usize> for Rows {
+    type Rules = [(Register, RegisterRule<usize>); RULES];
+    type Stack = [gimli::UnwindTableRow<usize, Self>; ROWS];
+}
+
+type Bytes = EndianSlice<'static, NativeEndian>;
+
+struct Values;
+
+impl gimli::EvaluationStorage<Bytes> for Values {
+    type Stack = [Value; 16];
+    type ExpressionStack = [(Bytes, Bytes); 1];
+    type Result = [gimli::Piece<Bytes>; 1];
+}
+
+/// The caller of the frame at `from`. `link` knows where a managed stack was entered from.
+pub(super) fn step(
+    from: &Cursor,
+    maps: &mut Maps,
+    memory: &mut Memory,
+    link: &dyn Fn(usize) -> Option<Frame>,
+) -> Step {
+    if let Some(regs) = sigreturn::interrupted(from, maps, memory) {
+        return Step::To(Cursor { regs, exact: true });
+    }
+    let image = maps.module_of(from.place(from.exact)).and_then(|module| maps.image(module));
+    if let Some(next) = image.and_then(|image| by_tables(from, &image, memory)) {
+        return next;
+    }
+    let caller = None
+        .or_else(|| by_jump_to_nowhere(from, maps, memory))
+        .or_else(|| by_frame_pointer(from, maps, memory))
+        .or_else(|| link(from.sp()));
+    match caller {
+        Some(frame) => Step::To(from.to(frame)),
+        // The psABI's mark of a thread's first frame.
+        None if from.regs.0[Regs::FP] == 0 => Step::End,
+        None => Step::Lost,
+    }
+}
+
+/// A call of no function at all (a null pointer) has pushed its return address and nothing else.
+fn by_jump_to_nowhere(from: &Cursor, maps: &Maps, memory: &mut Memory) -> Option<Frame> {
+    if !from.exact || maps.is_code(from.pc()) {
+        return None;
+    }
+    let pc = memory.word(from.sp())?;
+    let sp = from.sp() + size_of::<usize>();
+    maps.is_code(pc.wrapping_sub(1)).then_some(Frame { sp, fp: from.regs.0[Regs::FP], pc })
+}
+
+/// A frame without tables may keep the old frame pointer and the return address where its own
+/// frame pointer points.
+fn by_frame_pointer(from: &Cursor, maps: &Maps, memory: &mut Memory) -> Option<Frame> {
+    let at = from.regs.0[Regs::FP];
+    if at < from.sp() || !at.is_multiple_of(size_of::<usize>()) {
+        return None;
+    }
+    let fp = memory.word(at)?;
+    let pc = memory.word(at.checked_add(size_of::<usize>())?)?;
+    let sp = at.checked_add(2 * size_of::<usize>())?;
+    maps.is_code(pc.wrapping_sub(1)).then_some(Frame { sp, fp, pc })
+}
+
+/// Goes by the call frame information; `None` when it says nothing about this place, or says what
+/// cannot be.
+fn by_tables(from: &Cursor, image: &Image, memory: &mut Memory) -> Option<Step> {
+    let place = from.place(from.exact) as u64;
+    let Frames { index, entries } = image.frames?;
+    let frames = EhFrame::new(entries, NativeEndian);
+    let bases = BaseAddresses::default().set_eh_frame(entries.as_ptr() as u64);
+    let bases = index.map_or(bases.clone(), |index| bases.set_eh_frame_hdr(index.as_ptr() as u64));
+    let index = index.map(|index| EhFrameHdr::new(index, NativeEndian).parse(&bases, size_of::<usize>() as u8));
+    let index = index.transpose().ok()?;
+    let entry = match index.as_ref().and_then(|index| index.table()) {
+        Some(table) => table.fde_for_address(&frames, &bases, place, EhFrame::cie_from_offset),
+        None => frames.fde_for_address(&bases, place, EhFrame::cie_from_offset),
+    };
+    let entry = entry.ok()?;
+    let mut context = gimli::UnwindContext::<usize, Rows>::new_in();
+    let row = entry.unwind_info_for_address(&frames, &bases, &mut context, place).ok()?;
+    let mut old = Old { regs: &from.regs, memory, frames: &frames, encoding: entry.cie().encoding() };
+    let cfa = match row.cfa() {
+        CfaRule::RegisterAndOffset { register, offset } => old.register(*register)?.wrapping_add(*offset as usize),
+        CfaRule::Expression(expression) => old.evaluate(*expression, None)?,
+    };
+    let return_address = entry.cie().return_address_register();
+    let mut regs = from.regs;
+    regs.0[Regs::SP] = cfa;
+    for (register, rule) in row.registers() {
+        if let Some(value) = regs.0.get_mut(register.0 as usize) {
+            *value = old.recover(*register, rule, cfa)?;
+        }
+    }
+    if row.register(return_address) == RegisterRule::Undefined {
+        return Some(Step::End);
+    }
+    regs.0[Regs::PC] = *regs.0.get(return_address.0 as usize)?;
+    Some(Step::To(Cursor { regs, exact: entry.is_signal_trampoline() }))
+}
+
+/// The callee's registers and all that its rules may refer to.
+struct Old<'a> {
+    regs: &'a Regs,
+    memory: &'a mut Memory,
+    frames: &'a EhFrame<Bytes>,
+    encoding: Encoding,
+}
+
+impl Old<'_> {
+    fn register(&self, register: Register) -> Option<usize> {
+        self.regs.0.get(register.0 as usize).copied()
+    }
+
+    fn recover(&mut self, register: Register, rule: &RegisterRule<usize>, cfa: usize) -> Option<usize> {
+        match *rule {
+            RegisterRule::Undefined | RegisterRule::SameValue => self.register(register),
+            RegisterRule::Offset(offset) => self.memory.word(cfa.wrapping_add(offset as usize)),
+            RegisterRule::ValOffset(offset) => Some(cfa.wrapping_add(offset as usize)),
+            RegisterRule::Register(other) => self.register(other),
+            RegisterRule::Expression(expression) => {
+                let addr = self.evaluate(expression, Some(cfa))?;
+                self.memory.word(addr)
+            }
+            RegisterRule::ValExpression(expression) => self.evaluate(expression, Some(cfa)),
+            RegisterRule::Constant(value) => Some(value as usize),
+            _ => None,
+        }
+    }
+
+    fn evaluate(&mut self, expression: UnwindExpression<usize>, cfa: Option<usize>) -> Option<usize> {
+        const MAX_OPERATIONS: u32 = 1000;
+        const WHOLE: u64 = u64::MAX;
+        let bytes = expression.get(self.frames).ok()?.0;
+        let mut evaluation = Evaluation::<Bytes, Values>::new_in(bytes, self.encoding);
+        evaluation.set_max_iterations(MAX_OPERATIONS);
+        if let Some(cfa) = cfa {
+            evaluation.set_initial_value(cfa as u64);
+        }
+        let mut state = evaluation.evaluate().ok()?;
+        loop {
+            state = match state {
+                EvaluationResult::Complete => break,
+                EvaluationResult::RequiresRegister { register, .. } => {
+                    let value = self.register(register)?;
+                    evaluation.resume_with_register(Value::Generic(value as u64)).ok()?
+                }
+                EvaluationResult::RequiresMemory { address, size, space: None, .. } => {
+                    let word = self.memory.word(address as usize)? as u64;
+                    let unused_bits = u64::BITS.saturating_sub(u32::from(size) * 8);
+                    evaluation.resume_with_memory(Value::Generic(word & WHOLE >> unused_bits)).ok()?
+                }
+                _ => return None,
+            };
+        }
+        Some(evaluation.value_result()?.to_u64(WHOLE).ok()? as usize)
+    }
+}

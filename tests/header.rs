@@ -1,0 +1,176 @@
+//! The headers: `wharf.h` is what cbindgen makes of `src/ffi`, and both compile everywhere.
+
+#[allow(dead_code, reason = "made for the scenarios")]
+mod support;
+
+#[allow(dead_code, reason = "made for three tests")]
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use common::{fresh_dir, libraries, output, run, tool};
+use support::{have_tool, root};
+
+/// `WHARF_HEADER_WRITE=1` (`make header`) writes the header instead of comparing it.
+#[test]
+fn header_is_current() {
+    let config = cbindgen::Config::from_file(root().join("cbindgen.toml")).expect("cbindgen.toml is well written");
+    let mut made = Vec::new();
+    cbindgen::generate_with_config(root(), config).expect("cbindgen reads the crate").write(&mut made);
+    let made = String::from_utf8(made).expect("the header is text");
+    let path = root().join("include/wharf.h");
+    if std::env::var_os("WHARF_HEADER_WRITE").is_some() {
+        fs::write(&path, &made).expect("include/wharf.h can be written");
+        return;
+    }
+    let held = fs::read_to_string(&path).expect("include/wharf.h is there");
+    let first = held.lines().zip(made.lines()).find(|(held, made)| held != made);
+    assert!(held == made, "`make header` brings include/wharf.h up to date; held and made differ first in {first:#?}");
+}
+
+/// Each header alone, twice, before and after the other, in every language that it is for.
+#[test]
+fn headers_compile_alone_and_together() {
+    let orders: [&[&str]; 6] = [
+        &["wharf.h"],
+        &["wharf_dl.h"],
+        &["wharf.h", "wharf.h"],
+        &["wharf_dl.h", "wharf_dl.h"],
+        &["wharf.h", "wharf_dl.h"],
+        &["wharf_dl.h", "wharf.h"],
+    ];
+    let dir = fresh_dir("headers");
+    for (number, order) in orders.iter().enumerate() {
+        let text: String = order.iter().map(|header| format!("#include \"{header}\"\n")).collect();
+        // ISO C wants at least one declaration of the program's own.
+        let text = text + "int only_headers(void);\n";
+        for (end, mut command) in compilers() {
+            let source = dir.join(format!("{number}.{end}"));
+            fs::write(&source, &text).expect("the directory is ours");
+            run(command.arg("-fsyntax-only").arg(&source));
+        }
+    }
+}
+
+/// Used and optimised, so that the compiler sees what the syntax alone does not show.
+#[test]
+fn loader_header_compiles_when_used() {
+    let dir = fresh_dir("loader");
+    let text = "#include \"wharf_dl.h\"\n\
+        extern wharf_dl dl;\n\
+        wharf_dl dl;\n\
+        int main(int argc, char **argv)\n\
+        {\n\
+            if (wharf_dl_open(argc > 1 ? argv[1] : NULL, &dl) != WHARF_OK)\n\
+                return wharf_dl_close(&dl);\n\
+            wharf_dl_panicf(&dl, \"%d of %s\", argc, argv[0]);\n\
+        }\n";
+    for (end, mut command) in compilers() {
+        let source = dir.join(format!("used.{end}"));
+        fs::write(&source, text).expect("the directory is ours");
+        run(command.args(["-O2", "-c", "-o"]).arg(dir.join("used.o")).arg(&source));
+    }
+}
+
+/// Every way in which `wharf_dl_open` can fail says which it was; then it opens, panics and closes.
+#[test]
+fn loader_header_says_what_failed() {
+    let library = libraries().join("libwharf.so.0");
+    let dir = fresh_dir("opening");
+    let host = compile(&dir, "host", OPENS, &["-ldl"]);
+    let old = compile(&dir, "old.so", &format!("#define MISSING 8\n{STAND_IN}"), &["-shared", "-fPIC"]);
+    let other = compile(&dir, "other.so", &format!("#define OTHER_ABI\n{STAND_IN}"), &["-shared", "-fPIC"]);
+    let empty = compile(&dir, "empty.so", "int nothing;", &["-shared", "-fPIC"]);
+    let open = |library: &Path| run(Command::new(&host).arg(library));
+
+    assert!(open(&dir.join("absent.so")).starts_with(&format!("ESYS wharf: cannot open {}/absent.so: ", dir.display())));
+    assert!(open(&empty).ends_with("empty.so is not the wharf library: it has no wharf_get_api\n"));
+    assert!(open(&other).ends_with("other.so does not know ABI 1, which this program was built for\n"));
+    let said = open(&old);
+    assert!(said.starts_with("EABI wharf: ") && said.contains("old.so (version 0.0.9) is older than the header"), "{said}");
+    assert_eq!(open(&library), "open\nclosed\n");
+
+    let by_name = run(Command::new(&host).env("LD_LIBRARY_PATH", library.parent().expect("it has a directory")));
+    assert_eq!(by_name, "open\nclosed\n");
+    let nowhere = run(Command::new(&host).env_remove("LD_LIBRARY_PATH").current_dir("/"));
+    assert!(nowhere.starts_with("ESYS wharf: cannot open libwharf.so.0: ") || nowhere == "open\nclosed\n", "{nowhere}");
+
+    let panics = output(Command::new(&host).arg(&library).arg("panic"));
+    let report = String::from_utf8_lossy(&panics.stderr).into_owned();
+    assert!(!panics.status.success() && report.contains("panic: 3 apples"), "{report}");
+}
+
+/// Opens the library in its first argument and says what came of it; panics if there is a second.
+const OPENS: &str = r#"
+#include "wharf_dl.h"
+int main(int argc, char **argv)
+{
+    wharf_dl dl;
+    int status = wharf_dl_open(argc > 1 ? argv[1] : NULL, &dl);
+    if (status != WHARF_OK) {
+        printf("%s %s\n", status == WHARF_ESYS ? "ESYS" : status == WHARF_EABI ? "EABI" : "?", dl.error);
+        return dl.api != NULL || dl.handle != NULL;
+    }
+    puts("open");
+    if (argc > 2)
+        wharf_dl_panicf(&dl, "%d %s", 3, "apples");
+    if (wharf_dl_close(&dl) != WHARF_OK || wharf_dl_close(&dl) != WHARF_OK || dl.api != NULL)
+        return 1;
+    puts("closed");
+    return 0;
+}
+"#;
+
+/// A library with a table that ends too early, or for another ABI.
+const STAND_IN: &str = r#"
+#include "wharf.h"
+#ifndef MISSING
+#define MISSING 0
+#endif
+static const char *version_string(void) { return "0.0.9"; }
+static wharf_api table;
+const wharf_api *wharf_get_api(uint32_t abi)
+{
+#ifdef OTHER_ABI
+    return (void)abi, (const wharf_api *)0;
+#endif
+    table.size = sizeof table - MISSING;
+    table.abi = abi;
+    table.version_string = version_string;
+    return &table;
+}
+"#;
+
+fn compile(dir: &Path, name: &str, text: &str, flags: &[&str]) -> std::path::PathBuf {
+    let [source, made] = [format!("{name}.c"), name.to_string()].map(|file| dir.join(file));
+    fs::write(&source, text).expect("the directory is ours");
+    let mut command = tool("CC", "cc");
+    run(command.arg("-I").arg(root().join("include")).arg(&source).arg("-o").arg(&made).args(flags));
+    made
+}
+
+/// Every compiler here with every standard, as strict as they come; and how its sources end.
+fn compilers() -> Vec<(&'static str, Command)> {
+    let mut commands = Vec::new();
+    let families: [(&str, [(&str, &str); 2], &[&str]); 2] = [
+        ("c", [("CC", "gcc"), ("", "clang")], &["c99", "c11", "c17"]),
+        ("cpp", [("CXX", "g++"), ("", "clang++")], &["c++11", "c++17"]),
+    ];
+    for (end, compilers, standards) in families {
+        for (variable, usual) in compilers {
+            // Only the first of a family must be there.
+            if variable.is_empty() && !have_tool(usual) {
+                continue;
+            }
+            for standard in standards {
+                let mut command = tool(variable, usual);
+                command.arg(format!("-std={standard}")).args(["-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
+                command.arg("-I").arg(root().join("include"));
+                commands.push((end, command));
+            }
+        }
+    }
+    commands
+}

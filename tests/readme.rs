@@ -1,0 +1,101 @@
+//! The README's programs do what the README says.
+//!
+//! A program is a `c` block whose first line is `/* name.c ... */`. The `sh` block after it compiles and runs it,
+//! the `text` block after that is what it prints (stdout and stderr). There, `...` stands for anything in its
+//! line, and alone in a line for any number of lines.
+
+#[allow(dead_code, reason = "made for the scenarios")]
+mod support;
+
+#[allow(dead_code, reason = "made for three tests")]
+mod common;
+
+use std::fs;
+use std::process::Command;
+
+use common::{fresh_dir, libraries, make, output};
+use support::root;
+
+struct Program {
+    name: String,
+    source: String,
+    commands: String,
+    printed: String,
+}
+
+/// The fenced blocks of a text: what stands behind the fence, and the lines between.
+fn blocks(text: &str) -> Vec<(String, String)> {
+    let mut blocks = Vec::new();
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        if let Some(kind) = line.strip_prefix("```") {
+            let body: String = lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect();
+            blocks.push((kind.to_string(), body));
+        }
+    }
+    blocks
+}
+
+fn programs(text: &str) -> Vec<Program> {
+    let blocks = blocks(text);
+    let mut programs = Vec::new();
+    for (at, (kind, source)) in blocks.iter().enumerate() {
+        let first = source.lines().next().unwrap_or_default();
+        let name = first.strip_prefix("/* ").and_then(|rest| rest.split_whitespace().next());
+        let Some(name) = name.filter(|name| kind == "c" && name.ends_with(".c")) else { continue };
+        let after = |offset: usize, wanted: &str| {
+            let block = blocks.get(at + offset).filter(|(kind, _)| kind == wanted);
+            block.unwrap_or_else(|| panic!("{name}: the block {offset} further on is no `{wanted}`")).1.clone()
+        };
+        let program = Program { name: name.to_string(), source: source.clone(), commands: after(1, "sh"), printed: after(2, "text") };
+        programs.push(program);
+    }
+    programs
+}
+
+/// Whether `line` is what `pattern` says, `...` being anything.
+fn line_matches(pattern: &str, line: &str) -> bool {
+    match pattern.split_once("...") {
+        None => pattern == line,
+        Some((start, rest)) => line.strip_prefix(start).is_some_and(|tail| {
+            let ends = tail.char_indices().map(|(at, _)| at).chain([tail.len()]);
+            ends.into_iter().any(|at| line_matches(rest, &tail[at..]))
+        }),
+    }
+}
+
+fn text_matches(patterns: &[&str], lines: &[&str]) -> bool {
+    match (patterns, lines) {
+        ([], []) => true,
+        (["...", rest @ ..], _) => (0..=lines.len()).any(|skipped| text_matches(rest, &lines[skipped..])),
+        ([pattern, patterns @ ..], [line, lines @ ..]) => line_matches(pattern, line) && text_matches(patterns, lines),
+        _ => false,
+    }
+}
+
+#[test]
+fn programs_print_what_the_readme_says() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("README.md is there");
+    let programs = programs(&readme);
+    assert!(programs.len() >= 2, "only {} programs found", programs.len());
+    let dir = fresh_dir("readme");
+    // As after `make install`, but to a place that the compiler and the loader must be told.
+    make(&libraries(), &["install", &format!("PREFIX={}", dir.display())]);
+    let lib = dir.join("lib");
+    for program in programs {
+        fs::write(dir.join(&program.name), &program.source).expect("the directory is ours");
+        let script = format!("ulimit -c 0\nexec 2>&1\n{}", program.commands);
+        let mut command = Command::new("sh");
+        command.current_dir(&dir).args(["-c", &script]);
+        command.env("CPATH", dir.join("include")).env("LIBRARY_PATH", &lib).env("LD_LIBRARY_PATH", &lib);
+        command.env("PKG_CONFIG_PATH", lib.join("pkgconfig"));
+        let printed = String::from_utf8_lossy(&output(&mut command).stdout).into_owned();
+        let [patterns, lines] = [&program.printed, &printed].map(|text| text.lines().collect::<Vec<_>>());
+        assert!(
+            text_matches(&patterns, &lines),
+            "{}\n--- the README says\n{}--- but it prints\n{printed}",
+            program.name,
+            program.printed
+        );
+    }
+}

@@ -1,0 +1,57 @@
+//! Runs the C and C++ hosts of `c_host/scenarios`, each case in a process of its own.
+//!
+//! What a host proves and what is expected of it stands in its head comment; `support/head.rs` says how
+//! that is written. `WHARF_SCENARIO=substring` runs some, `WHARF_LIB=path` names the library under test.
+
+mod support;
+
+use support::build::Workshop;
+use support::head::{Case, Source};
+use support::{Outcome, in_parallel, run};
+
+/// How many cases run beside each other.
+const BESIDE: usize = 2;
+
+#[test]
+fn scenarios() {
+    let chosen = std::env::var("WHARF_SCENARIO").unwrap_or_default();
+    let sources = Source::find_all(&support::root().join("c_host/scenarios")).expect("the head comments are well written");
+    let sources: Vec<Source> = sources.into_iter().filter_map(|source| source.only(&chosen)).collect();
+    assert!(!sources.is_empty(), "no scenario is named like WHARF_SCENARIO={chosen}");
+    let workshop = Workshop::open().expect("the library under test is there");
+
+    let built = in_parallel(BESIDE, sources, |source| {
+        let host = workshop.build(&source);
+        (source, host)
+    });
+    let mut shared = Vec::new();
+    let mut alone = Vec::new();
+    for (source, host) in &built {
+        for case in &source.cases {
+            let list = if case.serial { &mut alone } else { &mut shared };
+            list.push((case, host));
+        }
+    }
+    let mut outcomes = in_parallel(BESIDE, shared, |(case, host)| report(case, run::case(case, host.as_ref(), &workshop)));
+    outcomes.extend(in_parallel(1, alone, |(case, host)| report(case, run::case(case, host.as_ref(), &workshop))));
+
+    let count = |wanted: fn(&Outcome) -> bool| outcomes.iter().filter(|one| wanted(one)).count();
+    let failed = count(|one| matches!(one, Outcome::Failed(_)));
+    let passed = count(|one| matches!(one, Outcome::Passed));
+    println!("{passed} passed, {failed} failed, {} skipped", outcomes.len() - passed - failed);
+    assert_eq!(failed, 0, "scenarios failed");
+}
+
+/// Prints one line for a case that passed, and all there is to know about one that did not.
+fn report(case: &Case, outcome: Outcome) -> Outcome {
+    match &outcome {
+        Outcome::Passed => println!("ok      {}", case.name),
+        Outcome::Skipped(why) => println!("skipped {}: {why}", case.name),
+        Outcome::Failed(why) => println!("FAILED  {}\n{}", case.name, indent(why)),
+    }
+    outcome
+}
+
+fn indent(text: &str) -> String {
+    text.lines().map(|line| format!("        {line}\n")).collect()
+}

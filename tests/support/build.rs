@@ -1,0 +1,107 @@
+//! Compiles the hosts into `target/scenarios`, when they or their flags have changed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::SystemTime;
+
+use super::head::Source;
+use super::{root, shown, target_dir};
+
+/// What every host is compiled with. There is no library here: hosts open it.
+const FLAGS: &[&str] = &["-g", "-O1", "-D_GNU_SOURCE", "-fno-omit-frame-pointer", "-pthread", "-Wall", "-Wextra", "-Werror", "-Iinclude", "-Ic_host"];
+
+/// Where hosts are built, and the library they are run with.
+pub struct Workshop {
+    /// The library under test.
+    pub library: PathBuf,
+    /// Where the built hosts stand.
+    pub dir: PathBuf,
+    headers: Option<SystemTime>,
+}
+
+impl Workshop {
+    /// Finds the library (`WHARF_LIB`, or in `WHARF_OUT`, else what `make lib` builds), and makes the directory.
+    pub fn open() -> Result<Workshop, String> {
+        let library = match std::env::var_os("WHARF_LIB") {
+            Some(path) => PathBuf::from(path),
+            None => make_lib()?.join("libwharf.so.0"),
+        };
+        let library = fs::canonicalize(&library).map_err(|error| format!("{}: {error}", library.display()))?;
+        let dir = target_dir().join("scenarios");
+        fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+        let headers = ["include", "c_host", "c_host/scenarios"].iter().flat_map(|dir| headers_in(&root().join(dir))).max();
+        Ok(Workshop { library, dir, headers })
+    }
+
+    /// Builds the host of a scenario, and the libraries that it brings.
+    pub fn build(&self, source: &Source) -> Result<PathBuf, String> {
+        for library in &source.libraries {
+            let stem = library.file_stem().expect("a file has a name").to_string_lossy();
+            let flags = ["-shared".to_string(), "-fPIC".to_string()];
+            self.compile(std::slice::from_ref(library), &flags, &self.dir.join(format!("{stem}.so")), &[])?;
+        }
+        let mut last = vec!["-ldl".to_string(), "-lm".to_string()];
+        if source.linked {
+            let dir = self.library.parent().expect("a file stands in a directory");
+            last.push(self.library.display().to_string());
+            last.push(format!("-Wl,-rpath,{}", dir.display()));
+        }
+        let host = self.dir.join(&source.stem);
+        self.compile(&source.files, &source.cflags, &host, &last)?;
+        Ok(host)
+    }
+
+    fn compile(&self, files: &[PathBuf], flags: &[String], out: &Path, last: &[String]) -> Result<(), String> {
+        let cpp = files.iter().any(|file| file.extension().is_some_and(|end| end == "cpp"));
+        let mut command = compiler(cpp);
+        command.current_dir(root()).args(FLAGS).args(flags).args(files).arg("-o").arg(out).args(last);
+        let line = shown(&command);
+        let record = PathBuf::from(format!("{}.command", out.display()));
+        let newest = files.iter().map(|file| changed(file)).max().flatten().max(self.headers);
+        if changed(out) >= newest && fs::read_to_string(&record).is_ok_and(|before| before == line) {
+            return Ok(());
+        }
+        let output = command.output().map_err(|error| format!("{line}: {error}"))?;
+        if !output.status.success() {
+            return Err(format!("{line}\n{}", String::from_utf8_lossy(&output.stderr)));
+        }
+        fs::write(&record, &line).map_err(|error| format!("{}: {error}", record.display()))
+    }
+}
+
+/// The C or C++ compiler that the `cc` package finds for this machine.
+fn compiler(cpp: bool) -> Command {
+    let system = if cfg!(target_os = "macos") { "apple-darwin" } else { "unknown-linux" };
+    let libc = if cfg!(target_env = "musl") { "-musl" } else if cfg!(target_env = "gnu") { "-gnu" } else { "" };
+    let machine = format!("{}-{system}{libc}", std::env::consts::ARCH);
+    let mut build = cc::Build::new();
+    build.target(&machine).host(&machine).opt_level(1).cargo_metadata(false);
+    build.no_default_flags(true).warnings(false).cpp(cpp);
+    let found = build.get_compiler();
+    let mut command = Command::new(found.path());
+    command.args(found.args());
+    command
+}
+
+/// The directory of the library: what make says it has built, or what we have it build.
+fn make_lib() -> Result<PathBuf, String> {
+    if let Some(made) = std::env::var_os("WHARF_OUT") {
+        return Ok(PathBuf::from(made));
+    }
+    let output = Command::new("make").args(["-s", "lib"]).current_dir(root()).output();
+    let output = output.map_err(|error| format!("make -s lib: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("make -s lib failed:\n{}", String::from_utf8_lossy(&output.stderr)));
+    }
+    Ok(root().join("target/wharf"))
+}
+
+fn headers_in(dir: &Path) -> Vec<SystemTime> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "h")).filter_map(|path| changed(&path)).collect()
+}
+
+fn changed(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).and_then(|meta| meta.modified()).ok()
+}

@@ -1,0 +1,165 @@
+//! Compares what a case did with what was expected of it.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::have_tool;
+use super::head::{Case, Expected};
+use super::regex::{matches, matches_line};
+use super::run::Ran;
+
+/// All that differs, one complaint each.
+pub fn differences(case: &Case, ran: &Ran, host: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    if ran.status != case.status {
+        found.push(format!("ended by {:?}, expected {:?}", ran.status, case.status));
+    }
+    stream("stdout", &case.stdout, &ran.stdout, false, &mut found);
+    stream("stderr", &case.stderr, &ran.stderr, !case.frames.is_empty(), &mut found);
+    if !case.frames.is_empty() {
+        trace(case, &ran.stderr, host, &mut found);
+    }
+    found
+}
+
+/// `other` means that something else looks at this stream too.
+fn stream(name: &str, expected: &Expected, text: &str, other: bool, found: &mut Vec<String>) {
+    if !expected.lines.is_empty() {
+        let lines: Vec<&str> = text.lines().collect();
+        let wrong = lines.iter().zip(&expected.lines).position(|(line, pattern)| !matches_line(pattern, line));
+        if let Some(number) = wrong {
+            found.push(format!("{name} line {}: expected {}", number + 1, expected.lines[number]));
+        } else if lines.len() != expected.lines.len() {
+            found.push(format!("{name}: {} lines, expected {}", lines.len(), expected.lines.len()));
+        }
+    }
+    for pattern in &expected.holds {
+        if !matches(pattern, text) {
+            found.push(format!("{name}: does not hold {pattern}"));
+        }
+    }
+    for pattern in &expected.lacks {
+        if matches(pattern, text) {
+            found.push(format!("{name}: holds {pattern}"));
+        }
+    }
+    let free = expected.lines.is_empty() && expected.holds.is_empty() && expected.lacks.is_empty() && !other;
+    if free && !text.is_empty() {
+        found.push(format!("{name}: not empty"));
+    }
+}
+
+/// One frame of a trace: `function+0xOFF`, or only the address where no symbol is known; then a tab and `module+0xOFF`.
+struct Frame<'t> {
+    function: &'t str,
+    module: &'t str,
+    module_offset: &'t str,
+}
+
+/// The frames of the first goroutine of a report, or what is wrong with its shape.
+fn frames(report: &str) -> Result<Vec<Frame<'_>>, String> {
+    let mut lines = report.lines().skip_while(|line| !line.starts_with("goroutine "));
+    let header = lines.next().ok_or("no trace")?;
+    if !matches_line("goroutine [1-9][0-9]* \\[running, locked to thread\\]:", header) {
+        return Err(format!("bad header: {header}"));
+    }
+    let mut frames = Vec::new();
+    let mut lines = lines.take_while(|line| !line.is_empty());
+    while let Some(first) = lines.next() {
+        let second = lines.next().ok_or_else(|| format!("half a frame: {first}"))?;
+        let place = second.strip_prefix('\t').ok_or_else(|| format!("not a frame's second line: {second}"))?;
+        let function = if is_hex(first) { first } else { offset(first)?.0 };
+        let (module, module_offset) = offset(place)?;
+        frames.push(Frame { function, module, module_offset });
+    }
+    Ok(frames)
+}
+
+/// Splits `name+0xOFF`.
+fn offset(text: &str) -> Result<(&str, &str), String> {
+    match text.rsplit_once('+') {
+        Some((name, offset)) if !name.is_empty() && is_hex(offset) => Ok((name, offset)),
+        _ => Err(format!("not name+0xOFF: {text}")),
+    }
+}
+
+fn is_hex(text: &str) -> bool {
+    matches_line("0x[0-9a-f]+", text)
+}
+
+fn trace(case: &Case, report: &str, host: &Path, found: &mut Vec<String>) {
+    let frames = match frames(report) {
+        Ok(frames) => frames,
+        Err(why) => return found.push(format!("trace: {why}")),
+    };
+    let mut rest = frames.iter();
+    for wanted in &case.frames {
+        if !rest.any(|frame| wanted.split('|').any(|name| name == frame.function)) {
+            found.push(format!("trace: {wanted} is missing, or not in this order: {}", case.frames.join(" ")));
+            return;
+        }
+    }
+    if case.symbols && have_tool("addr2line") {
+        symbols(&frames, host, found);
+    }
+}
+
+/// Asks addr2line for the function of each of the host's frames.
+fn symbols(frames: &[Frame], host: &Path, found: &mut Vec<String>) {
+    let host_name = host.file_name();
+    let ours: Vec<&Frame> = frames.iter().filter(|frame| Path::new(frame.module).file_name() == host_name).collect();
+    if ours.is_empty() {
+        return found.push("trace: no frame lies in the host".to_string());
+    }
+    for frame in ours {
+        let output = Command::new("addr2line").arg("-f").arg("-e").arg(host).arg(frame.module_offset).output();
+        let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        if text.lines().next() != Some(frame.function) {
+            found.push(format!("trace: {} at {}, where addr2line says: {text}", frame.function, frame.module_offset));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaints(expected: Expected, text: &str) -> usize {
+        let mut found = Vec::new();
+        stream("stdout", &expected, text, false, &mut found);
+        found.len()
+    }
+
+    fn lines(lines: &[&str]) -> Expected {
+        Expected { lines: lines.iter().map(|line| line.to_string()).collect(), ..Expected::default() }
+    }
+
+    #[test]
+    fn a_stream_is_compared_line_by_line() {
+        assert_eq!(complaints(lines(&["a", "[0-9]+"]), "a\n12\n"), 0);
+        assert_eq!(complaints(lines(&["a"]), "a\nmore\n"), 1);
+        assert_eq!(complaints(lines(&["a", "b"]), "a\n"), 1);
+        assert_eq!(complaints(lines(&["a"]), "ab\n"), 1);
+        assert_eq!(complaints(Expected::default(), ""), 0);
+        assert_eq!(complaints(Expected::default(), "noise\n"), 1);
+    }
+
+    #[test]
+    fn holds_and_lacks() {
+        let expected = Expected { holds: vec!["^b".into()], lacks: vec!["x".into()], ..Expected::default() };
+        assert_eq!(complaints(expected.clone(), "a\nb\n"), 0);
+        assert_eq!(complaints(expected, "ab\nx\n"), 2);
+    }
+
+    #[test]
+    fn a_trace_has_a_shape() {
+        let good = "panic: BOOM\n\ngoroutine 1 [running, locked to thread]:\nact+0x10\n\t/bin/host+0x1139\n";
+        let frames_of = |text: &str| frames(text).map(|frames| frames.len());
+        assert_eq!(frames_of(good), Ok(1));
+        assert!(frames_of("panic: BOOM\n").is_err());
+        assert!(frames_of(&good.replace("\t", "")).is_err());
+        assert!(frames_of(&good.replace("+0x10", "")).is_err());
+        assert!(frames_of(&good.replace("goroutine 1 [running, locked to thread]", "goroutine 0 [dead]")).is_err());
+        assert!(frames_of(&good.replace("\t/bin/host+0x1139\n", "")).is_err());
+    }
+}
