@@ -123,18 +123,18 @@ $(OUT)/demo: c_host/demo.c $(HEADERS)
 	@$(need_cc); mkdir -p $(@D)
 	$(CC) -std=c11 -Wall -Wextra $(CFLAGS) -Iinclude $(LDFLAGS) $< -o $@ -lpthread -ldl
 
-# The tests load the libraries from here.
-test check bench header: export WHARF_OUT = $(abspath $(OUT))
+# What the tests load.
+test check bench: export WHARF_LIB = $(abspath $(OUT))/$(SO)
 
 ## test       every test, against the libraries
 test: lib
 	$(CARGO) test
 
-## check      format, lints, house rules, header, release files, gates
+## check      format, lints, house rules, headers, delivered files, README, gates
 check: lib
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy -q --all-targets -- -D warnings
-	$(CARGO) test -q --test house --test header --test release --test gates
+	$(CARGO) test -q --test house --test header --test release --test readme --test gates
 
 ## bench      the figures, as a table
 bench: lib

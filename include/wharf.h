@@ -10,7 +10,6 @@
  * where else; "Signals: safe" means async-signal-safe. A pointer is the caller's before, during and
  * after the call, and is only looked at during the call, unless the contract says otherwise.
  */
-
 #ifndef WHARF_H
 #define WHARF_H
 
@@ -18,12 +17,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#if defined(__cplusplus)
-#define WHARF_NORETURN [[noreturn]]
-#elif defined(__GNUC__)
+#if defined(__GNUC__)
 #define WHARF_NORETURN __attribute__((__noreturn__))
-#elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
-#define WHARF_NORETURN _Noreturn
 #else
 #define WHARF_NORETURN
 #endif
@@ -78,9 +73,6 @@
 // A deadline that never comes.
 #define WHARF_NEVER INT64_MAX
 
-// What the switch runs on the other stack.
-typedef void (*EntryFn)(void*);
-
 // How the runtime is to be. Fill it with `WHARF_CONFIG_INIT`, then set fields; 0 is the default.
 typedef struct wharf_config {
   // `sizeof(wharf_config)`.
@@ -130,7 +122,7 @@ typedef struct wharf_stats {
   // Of those, how many a callback is on now; one that was left by `longjmp` counts until its
   // thread calls in again or ends.
   uint32_t stacks_used;
-  // Calls since the library was loaded.
+  // Calls that have returned since the start.
   uint64_t calls;
   // Address space held, in bytes.
   uint64_t bytes_reserved;
@@ -167,16 +159,6 @@ typedef struct wharf_api {
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
-
-// Calls `f(arg)` with the stack pointer at `top`, after writing this stack's position to
-// `*slot`; see the module's head.
-//
-// # Safety
-// `top` is 16-byte aligned, with room below it for `f`, and nothing that lives below it;
-// `slot` is writable and stays so until the return.
-extern void call_on_stack(EntryFn f, void *arg, size_t top, size_t *slot);
-
-extern void remque(void *knot);
 
 // The library's version as a number: major * 65536 + minor * 256 + patch.
 //
@@ -379,8 +361,6 @@ int wharf_dump(int fd);
 }  // extern "C"
 #endif  // __cplusplus
 
-#endif  /* WHARF_H */
-
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -404,3 +384,5 @@ WHARF_NORETURN static inline void wharf_panicf(const char *format, ...)
 #ifdef __cplusplus
 }
 #endif
+
+#endif /* WHARF_H */

@@ -16,7 +16,8 @@ use support::{have_tool, root};
 /// `WHARF_HEADER_WRITE=1` (`make header`) writes the header instead of comparing it.
 #[test]
 fn header_is_current() {
-    let config = cbindgen::Config::from_file(root().join("cbindgen.toml")).expect("cbindgen.toml is well written");
+    let config =
+        cbindgen::Config::from_file(root().join("cbindgen.toml")).expect("cbindgen.toml is well written");
     let mut made = Vec::new();
     cbindgen::generate_with_config(root(), config).expect("cbindgen reads the crate").write(&mut made);
     let made = String::from_utf8(made).expect("the header is text");
@@ -27,7 +28,10 @@ fn header_is_current() {
     }
     let held = fs::read_to_string(&path).expect("include/wharf.h is there");
     let first = held.lines().zip(made.lines()).find(|(held, made)| held != made);
-    assert!(held == made, "`make header` brings include/wharf.h up to date; held and made differ first in {first:#?}");
+    assert!(
+        held == made,
+        "`make header` brings include/wharf.h up to date; held and made differ first in {first:#?}"
+    );
 }
 
 /// Each header alone, twice, before and after the other, in every language that it is for.
@@ -85,17 +89,27 @@ fn loader_header_says_what_failed() {
     let empty = compile(&dir, "empty.so", "int nothing;", &["-shared", "-fPIC"]);
     let open = |library: &Path| run(Command::new(&host).arg(library));
 
-    assert!(open(&dir.join("absent.so")).starts_with(&format!("ESYS wharf: cannot open {}/absent.so: ", dir.display())));
+    assert!(
+        open(&dir.join("absent.so"))
+            .starts_with(&format!("ESYS wharf: cannot open {}/absent.so: ", dir.display()))
+    );
     assert!(open(&empty).ends_with("empty.so is not the wharf library: it has no wharf_get_api\n"));
     assert!(open(&other).ends_with("other.so does not know ABI 1, which this program was built for\n"));
     let said = open(&old);
-    assert!(said.starts_with("EABI wharf: ") && said.contains("old.so (version 0.0.9) is older than the header"), "{said}");
+    assert!(
+        said.starts_with("EABI wharf: ") && said.contains("old.so (version 0.0.9) is older than the header"),
+        "{said}"
+    );
     assert_eq!(open(&library), "open\nclosed\n");
 
-    let by_name = run(Command::new(&host).env("LD_LIBRARY_PATH", library.parent().expect("it has a directory")));
+    let by_name =
+        run(Command::new(&host).env("LD_LIBRARY_PATH", library.parent().expect("it has a directory")));
     assert_eq!(by_name, "open\nclosed\n");
     let nowhere = run(Command::new(&host).env_remove("LD_LIBRARY_PATH").current_dir("/"));
-    assert!(nowhere.starts_with("ESYS wharf: cannot open libwharf.so.0: ") || nowhere == "open\nclosed\n", "{nowhere}");
+    assert!(
+        nowhere.starts_with("ESYS wharf: cannot open libwharf.so.0: ") || nowhere == "open\nclosed\n",
+        "{nowhere}"
+    );
 
     let panics = output(Command::new(&host).arg(&library).arg("panic"));
     let report = String::from_utf8_lossy(&panics.stderr).into_owned();
@@ -154,18 +168,16 @@ fn compile(dir: &Path, name: &str, text: &str, flags: &[&str]) -> std::path::Pat
 /// Every compiler here with every standard, as strict as they come; and how its sources end.
 fn compilers() -> Vec<(&'static str, Command)> {
     let mut commands = Vec::new();
-    let families: [(&str, [(&str, &str); 2], &[&str]); 2] = [
-        ("c", [("CC", "gcc"), ("", "clang")], &["c99", "c11", "c17"]),
-        ("cpp", [("CXX", "g++"), ("", "clang++")], &["c++11", "c++17"]),
-    ];
-    for (end, compilers, standards) in families {
-        for (variable, usual) in compilers {
-            // Only the first of a family must be there.
-            if variable.is_empty() && !have_tool(usual) {
-                continue;
+    for (end, variable, usual, other, standards) in [
+        ("c", "CC", "gcc", "clang", ["c99", "c11", "c17"].as_slice()),
+        ("cpp", "CXX", "g++", "clang++", &["c++11", "c++17"]),
+    ] {
+        for standard in standards {
+            let mut here = vec![tool(variable, usual)];
+            if have_tool(other) {
+                here.push(Command::new(other));
             }
-            for standard in standards {
-                let mut command = tool(variable, usual);
+            for mut command in here {
                 command.arg(format!("-std={standard}")).args(["-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
                 command.arg("-I").arg(root().join("include"));
                 commands.push((end, command));

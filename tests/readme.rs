@@ -29,7 +29,8 @@ fn blocks(text: &str) -> Vec<(String, String)> {
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         if let Some(kind) = line.strip_prefix("```") {
-            let body: String = lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect();
+            let body: String =
+                lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect();
             blocks.push((kind.to_string(), body));
         }
     }
@@ -45,9 +46,17 @@ fn programs(text: &str) -> Vec<Program> {
         let Some(name) = name.filter(|name| kind == "c" && name.ends_with(".c")) else { continue };
         let after = |offset: usize, wanted: &str| {
             let block = blocks.get(at + offset).filter(|(kind, _)| kind == wanted);
-            block.unwrap_or_else(|| panic!("{name}: the block {offset} further on is no `{wanted}`")).1.clone()
+            block
+                .unwrap_or_else(|| panic!("{name}: the block {offset} further on is no `{wanted}`"))
+                .1
+                .clone()
         };
-        let program = Program { name: name.to_string(), source: source.clone(), commands: after(1, "sh"), printed: after(2, "text") };
+        let program = Program {
+            name: name.to_string(),
+            source: source.clone(),
+            commands: after(1, "sh"),
+            printed: after(2, "text"),
+        };
         programs.push(program);
     }
     programs
@@ -68,7 +77,9 @@ fn text_matches(patterns: &[&str], lines: &[&str]) -> bool {
     match (patterns, lines) {
         ([], []) => true,
         (["...", rest @ ..], _) => (0..=lines.len()).any(|skipped| text_matches(rest, &lines[skipped..])),
-        ([pattern, patterns @ ..], [line, lines @ ..]) => line_matches(pattern, line) && text_matches(patterns, lines),
+        ([pattern, patterns @ ..], [line, lines @ ..]) => {
+            line_matches(pattern, line) && text_matches(patterns, lines)
+        }
         _ => false,
     }
 }

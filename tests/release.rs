@@ -31,7 +31,8 @@ fn nm(flags: &[&str], file: &Path) -> Vec<String> {
 /// The functions that the header declares, and a program therefore finds in the library.
 fn declared() -> BTreeSet<String> {
     let header = fs::read_to_string(root().join("include/wharf.h")).expect("include/wharf.h is there");
-    let lines: String = header.lines().map(|line| format!("{}\n", line.split("//").next().unwrap_or_default())).collect();
+    let lines: String =
+        header.lines().map(|line| format!("{}\n", line.split("//").next().unwrap_or_default())).collect();
     let code: String = lines.split("*/").map(|part| part.split("/*").next().unwrap_or_default()).collect();
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut names = BTreeSet::new();
@@ -55,7 +56,8 @@ fn exports_are_the_headers_functions_with_our_version() {
         match line.split_whitespace().collect::<Vec<_>>()[..] {
             [_, "A", "WHARF_0"] => {}
             [_, "T", symbol] => {
-                let name = symbol.strip_suffix("@@WHARF_0").unwrap_or_else(|| panic!("{symbol} is not of WHARF_0"));
+                let name =
+                    symbol.strip_suffix("@@WHARF_0").unwrap_or_else(|| panic!("{symbol} is not of WHARF_0"));
                 exported.insert(name.to_string());
             }
             _ => panic!("exported, but not a function of ours: {line}"),
@@ -74,7 +76,10 @@ fn loader_sees_what_it_should() {
     for unwanted in ["TEXTREL", "NODELETE", "RPATH", "RUNPATH", "STATIC_TLS"] {
         assert!(!dynamic.contains(unwanted), "{unwanted}\n{dynamic}");
     }
-    let needed: BTreeSet<&str> = dynamic.lines().filter_map(|line| line.split_once("Shared library: [")?.1.strip_suffix(']')).collect();
+    let needed: BTreeSet<&str> = dynamic
+        .lines()
+        .filter_map(|line| line.split_once("Shared library: [")?.1.strip_suffix(']'))
+        .collect();
     let allowed = BTreeSet::from(["libc.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2"]);
     assert!(needed.is_subset(&allowed), "needs {needed:?}");
     // The loader never unmaps a library that holds a unique symbol.
@@ -151,7 +156,8 @@ fn library_is_small_and_tells_nothing_of_the_machine_that_built_it() {
 #[test]
 fn archive_defines_our_names_only() {
     let lines = nm(&["-g", "--defined-only"], &libraries().join("libwharf.a"));
-    let names: BTreeSet<String> = lines.iter().filter_map(|line| line.split_whitespace().nth(2)).map(str::to_string).collect();
+    let names: BTreeSet<String> =
+        lines.iter().filter_map(|line| line.split_whitespace().nth(2)).map(str::to_string).collect();
     assert_eq!(names, declared());
 }
 
@@ -235,13 +241,20 @@ fn links_static_beside_another_rust_library() {
     let dir = fresh_dir("static");
     let (source, other) = (write(&dir, "host.c", HOST), write(&dir, "other.rs", OTHER_RUST));
     let archive = dir.join("libother.a");
-    run(tool("RUSTC", "rustc").args(["--edition=2024", "--crate-type=staticlib", "-O", "-o"]).arg(&archive).arg(&other));
+    run(tool("RUSTC", "rustc")
+        .args(["--edition=2024", "--crate-type=staticlib", "-O", "-o"])
+        .arg(&archive)
+        .arg(&other));
     let ours = libraries().join("libwharf.a");
-    for (name, order) in [("first", [&ours, &archive]), ("last", [&archive, &ours])] {
+    for (name, order, flags) in [
+        ("first", [&ours, &archive], [].as_slice()),
+        ("last", [&archive, &ours], &[]),
+        ("wholly", [&ours, &archive], &["-static"]),
+    ] {
         let host = dir.join(name);
         let mut command = cc(&source, &host);
         command.arg("-DRUST").arg("-I").arg(root().join("include")).args(order);
-        run(command.args(["-lgcc_s", "-lm", "-ldl"]));
+        run(command.args(flags));
         assert_eq!(run(&mut Command::new(&host)), "called 7\n");
     }
 }

@@ -15,7 +15,8 @@ const BESIDE: usize = 2;
 #[test]
 fn scenarios() {
     let chosen = std::env::var("WHARF_SCENARIO").unwrap_or_default();
-    let sources = Source::find_all(&support::root().join("c_host/scenarios")).expect("the head comments are well written");
+    let sources = Source::find_all(&support::root().join("c_host/scenarios"))
+        .expect("the head comments are well written");
     let sources: Vec<Source> = sources.into_iter().filter_map(|source| source.only(&chosen)).collect();
     assert!(!sources.is_empty(), "no scenario is named like WHARF_SCENARIO={chosen}");
     let workshop = Workshop::open().expect("the library under test is there");
@@ -32,8 +33,11 @@ fn scenarios() {
             list.push((case, host));
         }
     }
-    let mut outcomes = in_parallel(BESIDE, shared, |(case, host)| report(case, run::case(case, host.as_ref(), &workshop)));
-    outcomes.extend(in_parallel(1, alone, |(case, host)| report(case, run::case(case, host.as_ref(), &workshop))));
+    let mut outcomes =
+        in_parallel(BESIDE, shared, |(case, host)| report(case, run::case(case, host.as_ref(), &workshop)));
+    outcomes.extend(in_parallel(1, alone, |(case, host)| {
+        report(case, run::case(case, host.as_ref(), &workshop))
+    }));
 
     let count = |wanted: fn(&Outcome) -> bool| outcomes.iter().filter(|one| wanted(one)).count();
     let failed = count(|one| matches!(one, Outcome::Failed(_)));

@@ -46,12 +46,21 @@ typedef struct property {
 
 static void handler(UNUSED int signal) {}
 
-/* Padding would differ, so all is zeroed first. */
+/* What can be compared byte for byte: the C library leaves rubbish in the mask's upper words. */
 static void take(property *now)
 {
     memset(now, 0, sizeof *now);
-    for (int signal = 1; signal < 65; signal++)
-        sigaction(signal, NULL, &now->handlers[signal]);
+    for (int signal = 1; signal < 65; signal++) {
+        struct sigaction action;
+        if (sigaction(signal, NULL, &action) != 0)
+            continue; /* the C library's own signals */
+        now->handlers[signal].sa_handler = action.sa_handler;
+        now->handlers[signal].sa_flags = action.sa_flags;
+        for (int other = 1; other < 65; other++) {
+            if (sigismember(&action.sa_mask, other) == 1)
+                sigaddset(&now->handlers[signal].sa_mask, other);
+        }
+    }
     CHECK_EQ(pthread_sigmask(SIG_SETMASK, NULL, &now->mask), 0);
     CHECK_EQ(sigaltstack(NULL, &now->altstack), 0);
     now->threads = thread_count();

@@ -7,6 +7,6 @@ pub mod status;
 
 pub(crate) mod atomic;
 pub(crate) use freelist::Freelist;
-pub(crate) use lock::{Lock, Refused};
+pub(crate) use lock::{Held, Lock, Refused};
 pub(crate) use print::Printer;
 pub(crate) use status::Status;

@@ -23,7 +23,7 @@ pub struct wharf_stats {
     /// Of those, how many a callback is on now; one that was left by `longjmp` counts until its
     /// thread calls in again or ends.
     pub stacks_used: u32,
-    /// Calls since the library was loaded.
+    /// Calls that have returned since the start.
     pub calls: u64,
     /// Address space held, in bytes.
     pub bytes_reserved: u64,

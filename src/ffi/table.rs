@@ -13,6 +13,7 @@ use super::wharf_fn;
 /// Every function of this header, for hosts that load the library by `dlopen`. What each does is
 /// said at its prototype.
 #[repr(C)]
+#[allow(missing_docs)]
 pub struct wharf_api {
     /// Bytes of this table. New functions come at the end only.
     pub size: u32,

@@ -100,7 +100,10 @@ pub(crate) fn table_bytes() -> (usize, usize) {
     if table.is_null() {
         return (0, 0);
     }
-    (size_of::<Table>(), sys::resident_bytes(table as usize, size_of::<Table>().next_multiple_of(sys::page_bytes())))
+    (
+        size_of::<Table>(),
+        sys::resident_bytes(table as usize, size_of::<Table>().next_multiple_of(sys::page_bytes())),
+    )
 }
 
 /// Takes an M that is nobody's. `None`: `max_threads` are bound. `[sig]`
@@ -207,8 +210,7 @@ fn gone(number: u32, tid: i32) -> bool {
 /// Whether the thread `tid` has a later M than this one: then this one's thread is gone, and its
 /// tid has come round.
 fn rebound(number: u32, tid: i32) -> bool {
-    tid == sys::gettid()
-        && super::getm().is_some_and(|mine| mine.number.load(Ordering::Relaxed) != number)
+    tid == sys::gettid() && super::getm().is_some_and(|mine| mine.number.load(Ordering::Relaxed) != number)
 }
 
 /// Clears what a former owner left on a claimed M.

@@ -4,7 +4,9 @@ use core::ptr;
 
 use super::g::{GStack, STACKS};
 use crate::arch;
-use crate::base::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence};
+use crate::base::atomic::{
+    AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence,
+};
 use crate::sys::{self, Knot};
 
 /// A host thread's tie to wharf. The first line is what a call touches.

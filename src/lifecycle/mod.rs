@@ -6,7 +6,7 @@ pub(crate) use trim::trim;
 
 use crate::base::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::base::status::*;
-use crate::base::{Lock, Refused, Status};
+use crate::base::{Held, Lock, Refused, Status};
 use crate::stack::Geometry;
 use crate::{gmp, panic, sys};
 
@@ -63,7 +63,7 @@ pub(crate) fn state() -> (&'static str, Option<&'static str>) {
 
 /// An explicit start: counts.
 pub(crate) fn start(config: Config) -> Result<(), Status> {
-    let mut runtime = LOCK.take(i64::MAX).map_err(refused)?;
+    let mut runtime = lock()?;
     if running() {
         if let Some(field) = conflict(&config, &runtime) {
             REFUSED.store(core::ptr::from_ref(field).cast_mut(), Ordering::Release);
@@ -81,12 +81,28 @@ pub(crate) fn start_lazily() -> Result<(), Status> {
     if running() {
         return Ok(());
     }
+    if STATE.load(Ordering::Acquire) != FRESH {
+        return Err(WHARF_STOPPED);
+    }
     // A handler that interrupts the start on this very thread cannot wait for it.
     let mut runtime = LOCK.take(i64::MAX).map_err(|_| WHARF_ELIMIT)?;
     match STATE.load(Ordering::Acquire) {
         RUNNING => Ok(()),
         FRESH => launch(&Config::default(), &mut runtime),
         _ => Err(WHARF_STOPPED),
+    }
+}
+
+/// The lock, but not while a stop holds it: that may wait for the very callback that asks.
+fn lock() -> Result<Held<'static, Runtime>, Status> {
+    const LOOK_NS: i64 = 1_000_000;
+    loop {
+        match LOCK.take(sys::now_ns() + LOOK_NS) {
+            Ok(held) => return Ok(held),
+            Err(Refused::Mine) => return Err(WHARF_ESTATE),
+            Err(Refused::Late) if STATE.load(Ordering::Acquire) == STOPPING => return Err(WHARF_STOPPED),
+            Err(Refused::Late) => {}
+        }
     }
 }
 

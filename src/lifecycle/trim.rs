@@ -1,6 +1,6 @@
 //! Giving memory back.
 
-use super::{FRESH, LOCK, RUNNING, STATE, refused};
+use super::{FRESH, RUNNING, STATE, lock};
 use crate::base::Status;
 use crate::base::atomic::Ordering;
 use crate::base::status::*;
@@ -13,7 +13,7 @@ const KEEP_BYTES: usize = 8 << 10;
 /// Gives back what nobody uses: Ms of ended threads, pooled stacks, what idle threads' callbacks
 /// used deep down in theirs.
 pub(crate) fn trim() -> Result<(), Status> {
-    let _held = LOCK.take(i64::MAX).map_err(refused)?;
+    let _held = lock()?;
     match STATE.load(Ordering::Acquire) {
         RUNNING => {}
         FRESH => return Err(WHARF_ESTATE),

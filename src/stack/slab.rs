@@ -148,9 +148,8 @@ impl<T: Default> Stacks<T> {
 
     /// The stack that `sp` lies on. `[sig]`
     pub(crate) fn find(&self, sp: usize) -> Option<&Slot<T>> {
-        let slab = self.slabs().find(|slab| {
-            sp.wrapping_sub(slab.stacks) < slab.stride * slab.count as usize
-        })?;
+        let slab =
+            self.slabs().find(|slab| sp.wrapping_sub(slab.stacks) < slab.stride * slab.count as usize)?;
         let slot = slab.slot(((sp - slab.stacks) / slab.stride) as u32);
         slot.contains(sp).then_some(slot)
     }
@@ -239,7 +238,8 @@ impl<T: Default> Stacks<T> {
             if next >= slab.count {
                 at += 1;
             // Release: pairs with `each`.
-            } else if slab.used.compare_exchange(next, next + 1, Ordering::Release, Ordering::Relaxed).is_ok() {
+            } else if slab.used.compare_exchange(next, next + 1, Ordering::Release, Ordering::Relaxed).is_ok()
+            {
                 return Some(slab.slot(next));
             }
         }

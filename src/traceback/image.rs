@@ -27,6 +27,7 @@ pub(super) struct Image {
     pub(super) head: &'static [u8],
     /// Where the call frame information is.
     pub(super) frames: Option<Frames>,
+    pub(super) exported: Option<Exported>,
     headers: &'static [Header],
 }
 
@@ -39,6 +40,7 @@ pub(super) struct Frames {
 }
 
 /// The symbols that a loaded file needs at run time, which are in memory.
+#[derive(Clone, Copy)]
 pub(super) struct Exported {
     pub(super) symbols: &'static [Sym],
     pub(super) strings: &'static [u8],
@@ -57,12 +59,13 @@ impl Image {
         let first = headers.iter().find(|header| header.p_type(ENDIAN) == elf::PT_LOAD)?;
         // Where the file's offset 0 would have been linked to.
         let start = (first.p_vaddr(ENDIAN) as usize).wrapping_sub(first.p_offset(ENDIAN) as usize);
-        let mut image = Image { bias: lo.wrapping_sub(start), head, frames: None, headers };
+        let mut image = Image { bias: lo.wrapping_sub(start), head, frames: None, exported: None, headers };
         let code = image.segment(pc)?;
         if code.p_flags(ENDIAN) & elf::PF_X == 0 {
             return None;
         }
         image.frames = image.frames();
+        image.exported = image.exported();
         Some(image)
     }
 
@@ -70,7 +73,8 @@ impl Image {
         let header = self.headers.iter().find(|header| header.p_type(ENDIAN) == elf::PT_GNU_EH_FRAME)?;
         let index = self.from(self.address(header))?;
         let bases = BaseAddresses::default().set_eh_frame_hdr(index.as_ptr() as u64);
-        let parsed = EhFrameHdr::new(index, gimli::NativeEndian).parse(&bases, size_of::<usize>() as u8).ok()?;
+        let parsed =
+            EhFrameHdr::new(index, gimli::NativeEndian).parse(&bases, size_of::<usize>() as u8).ok()?;
         let Pointer::Direct(start) = parsed.eh_frame_ptr() else { return None };
         Some(Frames { index: Some(index), entries: self.from(start as usize)? })
     }
@@ -99,14 +103,17 @@ impl Image {
 
     /// Whether the file calls itself `prefix`... (its DT_SONAME).
     pub(super) fn soname_starts_with(&self, prefix: &[u8]) -> bool {
-        let strings = self.dynamic(elf::DT_STRTAB).and_then(|value| self.from(self.pointer(value)));
-        let name = self.dynamic(elf::DT_SONAME).zip(strings);
-        name.and_then(|(offset, strings)| strings.get(offset..)).is_some_and(|name| name.starts_with(prefix))
+        let name = || {
+            let dynamic = self.dynamic()?;
+            self.from(self.pointer(value(dynamic, elf::DT_STRTAB)?))?.get(value(dynamic, elf::DT_SONAME)?..)
+        };
+        name().is_some_and(|name| name.starts_with(prefix))
     }
 
     /// The symbols that other files can refer to.
-    pub(super) fn exported(&self) -> Option<Exported> {
-        let table = |tag| self.from(self.pointer(self.dynamic(tag)?));
+    fn exported(&self) -> Option<Exported> {
+        let dynamic = self.dynamic()?;
+        let table = |tag| self.from(self.pointer(value(dynamic, tag)?));
         let count = match table(elf::DT_GNU_HASH) {
             Some(hash) => GnuHashTable::<Elf>::parse(ENDIAN, hash).ok()?.symbol_table_length(ENDIAN)?,
             None => *table(elf::DT_HASH)?.read_at::<[u32; 2]>(0).ok()?.last()?,
@@ -115,13 +122,10 @@ impl Image {
         Some(Exported { symbols, strings: table(elf::DT_STRTAB)? })
     }
 
-    fn dynamic(&self, tag: u32) -> Option<usize> {
+    fn dynamic(&self) -> Option<&'static [Dynamic]> {
         let header = self.headers.iter().find(|header| header.p_type(ENDIAN) == elf::PT_DYNAMIC)?;
-        let bytes = self.from(self.address(header))?;
         let count = header.p_filesz(ENDIAN) as usize / size_of::<Dynamic>();
-        let entries: &[Dynamic] = bytes.read_slice_at(0, count).ok()?;
-        let entry = entries.iter().find(|entry| entry.tag32(ENDIAN) == Some(tag))?;
-        Some(entry.d_val(ENDIAN) as usize)
+        self.from(self.address(header))?.read_slice_at(0, count).ok()
     }
 
     /// A pointer in the dynamic section: glibc relocates these in place, musl and the vDSO do not.
@@ -140,4 +144,9 @@ impl Image {
     fn address(&self, header: &Header) -> usize {
         self.bias.wrapping_add(header.p_vaddr(ENDIAN) as usize)
     }
+}
+
+fn value(dynamic: &[Dynamic], tag: u32) -> Option<usize> {
+    let entry = dynamic.iter().find(|entry| entry.tag32(ENDIAN) == Some(tag))?;
+    Some(entry.d_val(ENDIAN) as usize)
 }

@@ -10,12 +10,13 @@
 //! | `memory` | can this be read? |
 //! | `modules` | which file is mapped here? |
 //! | `image` | what do its headers say? |
-//! | `sigreturn`, `unwind` | who called this frame? |
+//! | `sigreturn`, `rows`, `unwind` | who called this frame? |
 //! | `symbols` | what is this function called? |
 
 mod image;
 mod memory;
 mod modules;
+mod rows;
 mod sigreturn;
 mod symbols;
 mod unwind;
@@ -29,6 +30,7 @@ use core::cell::UnsafeCell;
 use core::fmt::Write;
 use memory::Memory;
 use modules::Maps;
+use rows::Rows;
 use symbols::{Name, Names};
 pub(crate) use unwind::Frame;
 use unwind::{Cursor, Step};
@@ -43,6 +45,7 @@ pub(crate) struct Area {
     maps: Maps,
     names: Names,
     memory: Memory,
+    rows: Rows,
     last: [Shown; HALF],
     own: Own,
 }
@@ -74,6 +77,7 @@ static AREA: Shared = Shared(UnsafeCell::new(Area {
     maps: Maps::new(),
     names: Names::new(),
     memory: Memory::new(),
+    rows: Rows::new(),
     last: [Shown { pc: 0, place: 0 }; HALF],
     own: Own::Unknown,
 }));
@@ -85,10 +89,13 @@ static AREA: Shared = Shared(UnsafeCell::new(Area {
 pub(crate) unsafe fn area() -> &'static mut Area {
     // SAFETY: nobody else has it, as the caller says.
     let area = unsafe { &mut *AREA.0.get() };
-    area.names.reset();
-    area.maps.reset();
-    area.memory.reset();
-    area.own = Own::Unknown;
+    if area.maps.is_loaded() {
+        area.names.reset();
+        area.maps.reset();
+        area.memory.reset();
+        area.rows.reset();
+        area.own = Own::Unknown;
+    }
     area
 }
 
@@ -110,7 +117,7 @@ pub(crate) fn print(
     let mut shown = 0;
     let mut ended = false;
     for _ in 0..MAX_FRAMES {
-        let next = unwind::step(&at, &mut area.maps, &mut area.memory, link);
+        let next = unwind::step(&at, &mut area.maps, &mut area.memory, &mut area.rows, link);
         // A handler "returns" to the first instruction of the signal's frame.
         let exact = at.exact || matches!(&next, Step::To(next) if next.exact);
         let frame = Shown { pc: at.pc(), place: at.place(exact) };
@@ -146,7 +153,9 @@ impl Area {
     fn find_own(&mut self) {
         let this = print as *const () as usize;
         self.own = match self.maps.module_of(this) {
-            Some(module) if self.maps.image(module).is_some_and(|own| own.soname_starts_with(b"libwharf")) => {
+            Some(module)
+                if self.maps.image(module).is_some_and(|own| own.soname_starts_with(b"libwharf")) =>
+            {
                 Own::Library(module)
             }
             Some(module) => Own::Guest(module),
@@ -160,12 +169,12 @@ impl Area {
         if self.maps.module_of(frame.place) != Some(own) {
             return false;
         }
-        let name = self.names.find(frame.place, own, &mut self.maps);
-        match (self.own, name) {
-            (Own::Library(_), name) => !name.is_some_and(|name| name.text.starts_with(b"wharf_")),
-            (_, Some(name)) => name.text == b"__morestack" || is_wharfs(&name),
-            (_, None) => false,
+        if let Own::Library(_) = self.own {
+            let name = symbols::exported(frame.place, own, &self.maps);
+            return !name.is_some_and(|name| name.starts_with(b"wharf_"));
         }
+        let name = self.names.find(frame.place, own, &mut self.maps);
+        name.is_some_and(|name| name.text == b"__morestack" || is_wharfs(&name))
     }
 
     fn print_frame(&mut self, out: &mut Printer, Shown { pc, place }: Shown) {

@@ -101,9 +101,13 @@ impl Maps {
         }
     }
 
+    pub(super) fn is_loaded(&self) -> bool {
+        self.paths_len != 0
+    }
+
     /// Reads the process's mappings, unless they are known.
     pub(super) fn load(&mut self) {
-        if self.paths_len != 0 {
+        if self.is_loaded() {
             return;
         }
         self.paths_len = 1;
@@ -257,7 +261,7 @@ impl Maps {
         let head = self.image(module)?.head;
         let path = self.path(self.modules[module].path);
         if path == VDSO {
-            return Some(head);
+            return None;
         }
         if matches!(self.modules[module].file, Content::NotAsked) {
             let file = open_same(path, head).or_else(|| open_same(c"/proc/self/exe", head));

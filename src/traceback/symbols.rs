@@ -1,6 +1,6 @@
 //! The name of the function that a code address lies in.
 
-use super::image::{ENDIAN, Elf, Sym};
+use super::image::{ENDIAN, Elf, Exported, Sym};
 use super::modules::Maps;
 use object::elf;
 use object::read::elf::{FileHeader, SectionHeader, SectionTable, Sym as _};
@@ -44,39 +44,46 @@ impl Names {
     }
 }
 
+/// The name of the exported function at `addr`.
+pub(super) fn exported(addr: usize, module: usize, maps: &Maps) -> Option<&'static [u8]> {
+    let image = maps.image(module)?;
+    Some(in_memory(image.exported?, addr.wrapping_sub(image.bias))?.1)
+}
+
+/// Looks among what the module exports, which is in memory, then in its file.
 fn look_up(addr: usize, module: usize, maps: &mut Maps) -> Option<Name> {
     let image = maps.image(module)?;
     let offset = addr.wrapping_sub(image.bias);
-    let found = match maps.file(module) {
-        Some(file) => in_file(file, offset),
-        None => {
-            // The file is gone: what it exports is still in memory.
-            let exported = image.exported()?;
-            search(exported.symbols, None, offset).and_then(|symbol| {
-                let name = exported.strings.get(symbol.st_name(ENDIAN) as usize..)?;
-                Some((symbol, name.split(|&byte| byte == 0).next()?))
-            })
-        }
+    let (symbol, text) = match image.exported.and_then(|exported| in_memory(exported, offset)) {
+        Some(found) => found,
+        None => in_file(maps.file(module)?, offset)?,
     };
-    let (symbol, text) = found?;
-    // SAFETY: the file stays mapped until `Maps` is reset, and with it the names.
+    // SAFETY: the module stays loaded, or its file mapped, until `Maps` is reset, and with it the
+    // names.
     let text = unsafe { core::slice::from_raw_parts(text.as_ptr(), text.len()) };
     Some(Name { start: image.bias.wrapping_add(symbol.st_value(ENDIAN) as usize), text })
 }
 
-/// Looks in `.symtab`, then in `.dynsym`.
+fn in_memory(exported: Exported, offset: usize) -> Option<(&'static Sym, &'static [u8])> {
+    let symbol = search(exported.symbols, None, offset)?;
+    let name = exported.strings.get(symbol.st_name(ENDIAN) as usize..)?;
+    Some((symbol, name.split(|&byte| byte == 0).next()?))
+}
+
 fn in_file(file: &[u8], offset: usize) -> Option<(&Sym, &[u8])> {
     let sections = Elf::parse(file).ok()?.sections(ENDIAN, file).ok()?;
-    [elf::SHT_SYMTAB, elf::SHT_DYNSYM].into_iter().find_map(|kind| {
-        let table = sections.symbols(ENDIAN, file, kind).ok()?;
-        let symbol = search(table.symbols(), Some(&sections), offset)?;
-        Some((symbol, table.symbol_name(ENDIAN, symbol).ok()?))
-    })
+    let table = sections.symbols(ENDIAN, file, elf::SHT_SYMTAB).ok()?;
+    let symbol = search(table.symbols(), Some(&sections), offset)?;
+    Some((symbol, table.symbol_name(ENDIAN, symbol).ok()?))
 }
 
 /// The innermost function that spans `offset`; else the label before it, if no function lies
 /// between: assembly often has no sizes.
-fn search<'a>(symbols: &'a [Sym], sections: Option<&SectionTable<'_, Elf>>, offset: usize) -> Option<&'a Sym> {
+fn search<'a>(
+    symbols: &'a [Sym],
+    sections: Option<&SectionTable<'_, Elf>>,
+    offset: usize,
+) -> Option<&'a Sym> {
     let offset = offset as u64;
     let mut around: Option<&Sym> = None;
     let mut before: Option<&Sym> = None;

@@ -3,12 +3,13 @@
 use super::image::{Frames, Image};
 use super::memory::Memory;
 use super::modules::Maps;
+use super::rows::{Row, Rows};
 use super::sigreturn;
 use crate::arch::Regs;
 use core::mem::size_of;
 use gimli::{
-    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, Encoding, EndianSlice, Evaluation, EvaluationResult, NativeEndian,
-    Register, RegisterRule, UnwindExpression, UnwindSection, Value,
+    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, Encoding, EndianSlice, Evaluation, EvaluationResult,
+    NativeEndian, Register, RegisterRule, UnwindExpression, UnwindSection, Value,
 };
 
 /// A place on a stack from which a walk can go on.
@@ -68,15 +69,15 @@ impl Cursor {
 }
 
 /// Register rules of one row: the CPU's columns, and a few for vector registers.
-const RULES: usize = 40;
+const MAX_RULES: usize = 40;
 /// How deep `DW_CFA_remember_state` may nest.
-const ROWS: usize = 6;
+const MAX_DEPTH: usize = 6;
 
-struct Rows;
+struct Rules;
 
-impl gimli::UnwindContextStorage<usize> for Rows {
-    type Rules = [(Register, RegisterRule<usize>); RULES];
-    type Stack = [gimli::UnwindTableRow<usize, Self>; ROWS];
+impl gimli::UnwindContextStorage<usize> for Rules {
+    type Rules = [(Register, RegisterRule<usize>); MAX_RULES];
+    type Stack = [gimli::UnwindTableRow<usize, Self>; MAX_DEPTH];
 }
 
 type Bytes = EndianSlice<'static, NativeEndian>;
@@ -94,13 +95,18 @@ pub(super) fn step(
     from: &Cursor,
     maps: &mut Maps,
     memory: &mut Memory,
+    rows: &mut Rows,
     link: &dyn Fn(usize) -> Option<Frame>,
 ) -> Step {
     if let Some(regs) = sigreturn::interrupted(from, maps, memory) {
         return Step::To(Cursor { regs, exact: true });
     }
-    let image = maps.module_of(from.place(from.exact)).and_then(|module| maps.image(module));
-    if let Some(next) = image.and_then(|image| by_tables(from, &image, memory)) {
+    let place = from.place(from.exact);
+    if let Some(regs) = rows.get(place).and_then(|row| row.apply(&from.regs, memory)) {
+        return Step::To(Cursor { regs, exact: false });
+    }
+    let image = maps.module_of(place).and_then(|module| maps.image(module));
+    if let Some(next) = image.and_then(|image| by_tables(from, &image, memory, rows)) {
         return next;
     }
     let caller = None
@@ -140,27 +146,36 @@ fn by_frame_pointer(from: &Cursor, maps: &Maps, memory: &mut Memory) -> Option<F
 
 /// Goes by the call frame information; `None` when it says nothing about this place, or says what
 /// cannot be.
-fn by_tables(from: &Cursor, image: &Image, memory: &mut Memory) -> Option<Step> {
-    let place = from.place(from.exact) as u64;
+fn by_tables(from: &Cursor, image: &Image, memory: &mut Memory, rows: &mut Rows) -> Option<Step> {
+    let place = from.place(from.exact);
     let Frames { index, entries } = image.frames?;
     let frames = EhFrame::new(entries, NativeEndian);
     let bases = BaseAddresses::default().set_eh_frame(entries.as_ptr() as u64);
     let bases = index.map_or(bases.clone(), |index| bases.set_eh_frame_hdr(index.as_ptr() as u64));
-    let index = index.map(|index| EhFrameHdr::new(index, NativeEndian).parse(&bases, size_of::<usize>() as u8));
+    let index =
+        index.map(|index| EhFrameHdr::new(index, NativeEndian).parse(&bases, size_of::<usize>() as u8));
     let index = index.transpose().ok()?;
     let entry = match index.as_ref().and_then(|index| index.table()) {
-        Some(table) => table.fde_for_address(&frames, &bases, place, EhFrame::cie_from_offset),
-        None => frames.fde_for_address(&bases, place, EhFrame::cie_from_offset),
+        Some(table) => table.fde_for_address(&frames, &bases, place as u64, EhFrame::cie_from_offset),
+        None => frames.fde_for_address(&bases, place as u64, EhFrame::cie_from_offset),
     };
     let entry = entry.ok()?;
-    let mut context = gimli::UnwindContext::<usize, Rows>::new_in();
-    let row = entry.unwind_info_for_address(&frames, &bases, &mut context, place).ok()?;
+    let mut context = gimli::UnwindContext::<usize, Rules>::new_in();
+    let row = entry.unwind_info_for_address(&frames, &bases, &mut context, place as u64).ok()?;
+    let return_address = entry.cie().return_address_register();
+    let exact = entry.is_signal_trampoline();
+    if let Some(simple) = Row::of(row, return_address).filter(|_| !exact) {
+        rows.keep(place, simple);
+        let regs = simple.apply(&from.regs, memory)?;
+        return Some(Step::To(Cursor { regs, exact }));
+    }
     let mut old = Old { regs: &from.regs, memory, frames: &frames, encoding: entry.cie().encoding() };
     let cfa = match row.cfa() {
-        CfaRule::RegisterAndOffset { register, offset } => old.register(*register)?.wrapping_add(*offset as usize),
+        CfaRule::RegisterAndOffset { register, offset } => {
+            old.register(*register)?.wrapping_add(*offset as usize)
+        }
         CfaRule::Expression(expression) => old.evaluate(*expression, None)?,
     };
-    let return_address = entry.cie().return_address_register();
     let mut regs = from.regs;
     regs.0[Regs::SP] = cfa;
     for (register, rule) in row.registers() {
@@ -172,7 +187,7 @@ fn by_tables(from: &Cursor, image: &Image, memory: &mut Memory) -> Option<Step> 
         return Some(Step::End);
     }
     regs.0[Regs::PC] = *regs.0.get(return_address.0 as usize)?;
-    Some(Step::To(Cursor { regs, exact: entry.is_signal_trampoline() }))
+    Some(Step::To(Cursor { regs, exact }))
 }
 
 /// The callee's registers and all that its rules may refer to.

@@ -19,7 +19,8 @@ pub fn output(command: &mut Command) -> Output {
 /// What the command writes to its stdout; it must succeed.
 pub fn run(command: &mut Command) -> String {
     let output = output(command);
-    let [out, err] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let [out, err] =
+        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     assert!(output.status.success(), "{command:?}\n{}\n{out}{err}", output.status);
     out
 }

@@ -9,7 +9,18 @@ use super::head::Source;
 use super::{root, shown, target_dir};
 
 /// What every host is compiled with. There is no library here: hosts open it.
-const FLAGS: &[&str] = &["-g", "-O1", "-D_GNU_SOURCE", "-fno-omit-frame-pointer", "-pthread", "-Wall", "-Wextra", "-Werror", "-Iinclude", "-Ic_host"];
+const FLAGS: &[&str] = &[
+    "-g",
+    "-O1",
+    "-D_GNU_SOURCE",
+    "-fno-omit-frame-pointer",
+    "-pthread",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-Iinclude",
+    "-Ic_host",
+];
 
 /// Where hosts are built, and the library they are run with.
 pub struct Workshop {
@@ -27,10 +38,14 @@ impl Workshop {
             Some(path) => PathBuf::from(path),
             None => make_lib()?.join("libwharf.so.0"),
         };
-        let library = fs::canonicalize(&library).map_err(|error| format!("{}: {error}", library.display()))?;
+        let library =
+            fs::canonicalize(&library).map_err(|error| format!("{}: {error}", library.display()))?;
         let dir = target_dir().join("scenarios");
         fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-        let headers = ["include", "c_host", "c_host/scenarios"].iter().flat_map(|dir| headers_in(&root().join(dir))).max();
+        let headers = ["include", "c_host", "c_host/scenarios"]
+            .iter()
+            .flat_map(|dir| headers_in(&root().join(dir)))
+            .max();
         Ok(Workshop { library, dir, headers })
     }
 
@@ -52,7 +67,13 @@ impl Workshop {
         Ok(host)
     }
 
-    fn compile(&self, files: &[PathBuf], flags: &[String], out: &Path, last: &[String]) -> Result<(), String> {
+    fn compile(
+        &self,
+        files: &[PathBuf],
+        flags: &[String],
+        out: &Path,
+        last: &[String],
+    ) -> Result<(), String> {
         let cpp = files.iter().any(|file| file.extension().is_some_and(|end| end == "cpp"));
         let mut command = compiler(cpp);
         command.current_dir(root()).args(FLAGS).args(flags).args(files).arg("-o").arg(out).args(last);
@@ -73,11 +94,17 @@ impl Workshop {
 /// The C or C++ compiler that the `cc` package finds for this machine.
 fn compiler(cpp: bool) -> Command {
     let system = if cfg!(target_os = "macos") { "apple-darwin" } else { "unknown-linux" };
-    let libc = if cfg!(target_env = "musl") { "-musl" } else if cfg!(target_env = "gnu") { "-gnu" } else { "" };
+    let libc = if cfg!(target_env = "musl") {
+        "-musl"
+    } else if cfg!(target_env = "gnu") {
+        "-gnu"
+    } else {
+        ""
+    };
     let machine = format!("{}-{system}{libc}", std::env::consts::ARCH);
     let mut build = cc::Build::new();
     build.target(&machine).host(&machine).opt_level(1).cargo_metadata(false);
-    build.no_default_flags(true).warnings(false).cpp(cpp);
+    build.no_default_flags(true).cpp(cpp);
     let found = build.get_compiler();
     let mut command = Command::new(found.path());
     command.args(found.args());
@@ -99,7 +126,11 @@ fn make_lib() -> Result<PathBuf, String> {
 
 fn headers_in(dir: &Path) -> Vec<SystemTime> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "h")).filter_map(|path| changed(&path)).collect()
+    entries
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "h"))
+        .filter_map(|path| changed(&path))
+        .collect()
 }
 
 fn changed(path: &Path) -> Option<SystemTime> {

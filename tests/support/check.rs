@@ -26,7 +26,8 @@ pub fn differences(case: &Case, ran: &Ran, host: &Path) -> Vec<String> {
 fn stream(name: &str, expected: &Expected, text: &str, other: bool, found: &mut Vec<String>) {
     if !expected.lines.is_empty() {
         let lines: Vec<&str> = text.lines().collect();
-        let wrong = lines.iter().zip(&expected.lines).position(|(line, pattern)| !matches_line(pattern, line));
+        let wrong =
+            lines.iter().zip(&expected.lines).position(|(line, pattern)| !matches_line(pattern, line));
         if let Some(number) = wrong {
             found.push(format!("{name} line {}: expected {}", number + 1, expected.lines[number]));
         } else if lines.len() != expected.lines.len() {
@@ -67,7 +68,8 @@ fn frames(report: &str) -> Result<Vec<Frame<'_>>, String> {
     let mut lines = lines.take_while(|line| !line.is_empty());
     while let Some(first) = lines.next() {
         let second = lines.next().ok_or_else(|| format!("half a frame: {first}"))?;
-        let place = second.strip_prefix('\t').ok_or_else(|| format!("not a frame's second line: {second}"))?;
+        let place =
+            second.strip_prefix('\t').ok_or_else(|| format!("not a frame's second line: {second}"))?;
         let function = if is_hex(first) { first } else { offset(first)?.0 };
         let (module, module_offset) = offset(place)?;
         frames.push(Frame { function, module, module_offset });
@@ -95,7 +97,8 @@ fn trace(case: &Case, report: &str, host: &Path, found: &mut Vec<String>) {
     let mut rest = frames.iter();
     for wanted in &case.frames {
         if !rest.any(|frame| wanted.split('|').any(|name| name == frame.function)) {
-            found.push(format!("trace: {wanted} is missing, or not in this order: {}", case.frames.join(" ")));
+            found
+                .push(format!("trace: {wanted} is missing, or not in this order: {}", case.frames.join(" ")));
             return;
         }
     }
@@ -107,15 +110,21 @@ fn trace(case: &Case, report: &str, host: &Path, found: &mut Vec<String>) {
 /// Asks addr2line for the function of each of the host's frames.
 fn symbols(frames: &[Frame], host: &Path, found: &mut Vec<String>) {
     let host_name = host.file_name();
-    let ours: Vec<&Frame> = frames.iter().filter(|frame| Path::new(frame.module).file_name() == host_name).collect();
+    let ours: Vec<&Frame> =
+        frames.iter().filter(|frame| Path::new(frame.module).file_name() == host_name).collect();
     if ours.is_empty() {
         return found.push("trace: no frame lies in the host".to_string());
     }
     for frame in ours {
-        let output = Command::new("addr2line").arg("-f").arg("-e").arg(host).arg(frame.module_offset).output();
-        let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+        let output =
+            Command::new("addr2line").arg("-f").arg("-e").arg(host).arg(frame.module_offset).output();
+        let text =
+            output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
         if text.lines().next() != Some(frame.function) {
-            found.push(format!("trace: {} at {}, where addr2line says: {text}", frame.function, frame.module_offset));
+            found.push(format!(
+                "trace: {} at {}, where addr2line says: {text}",
+                frame.function, frame.module_offset
+            ));
         }
     }
 }
@@ -159,7 +168,10 @@ mod tests {
         assert!(frames_of("panic: BOOM\n").is_err());
         assert!(frames_of(&good.replace("\t", "")).is_err());
         assert!(frames_of(&good.replace("+0x10", "")).is_err());
-        assert!(frames_of(&good.replace("goroutine 1 [running, locked to thread]", "goroutine 0 [dead]")).is_err());
+        assert!(
+            frames_of(&good.replace("goroutine 1 [running, locked to thread]", "goroutine 0 [dead]"))
+                .is_err()
+        );
         assert!(frames_of(&good.replace("\t/bin/host+0x1139\n", "")).is_err());
     }
 }

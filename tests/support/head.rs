@@ -101,7 +101,9 @@ impl Source {
         for path in &paths {
             let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
             match head_of(&text) {
-                Some(head) => sources.push(parse(path, head).map_err(|why| format!("{}: {why}", path.display()))?),
+                Some(head) => {
+                    sources.push(parse(path, head).map_err(|why| format!("{}: {why}", path.display()))?)
+                }
                 None => parts.push(path),
             }
         }
@@ -170,7 +172,8 @@ fn split_key(line: &str) -> Option<(&str, &str)> {
     let (key, value) = line.split_once(' ').unwrap_or((line, ""));
     let word = key.trim_end_matches(['!', '~', ':']);
     let sign = &key[word.len()..];
-    let is_key = !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase()) && ["~", "!~", ":"].contains(&sign);
+    let is_key =
+        !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase()) && ["~", "!~", ":"].contains(&sign);
     is_key.then(|| (key.trim_end_matches(':'), value))
 }
 
@@ -255,7 +258,9 @@ pub const SIGNALS: [(&str, i32); 9] = [
 fn status(value: &str) -> Result<Status, String> {
     if let Some(name) = value.strip_prefix("signal ") {
         let known = SIGNALS.iter().find(|(known, _)| *known == name);
-        return known.map(|(_, number)| Status::Signal(*number)).ok_or_else(|| format!("unknown signal {name}"));
+        return known
+            .map(|(_, number)| Status::Signal(*number))
+            .ok_or_else(|| format!("unknown signal {name}"));
     }
     value.parse().map(Status::Exit).map_err(|error| format!("status {value}: {error}"))
 }
@@ -283,7 +288,9 @@ mod tests {
 
     #[test]
     fn cases_add_to_what_is_shared() {
-        let source = parsed("Name: says\n * more.\n * args: a\n * linked: yes\n * case one\n * args: 'b c'\n * status: 3\n * case two\n");
+        let source = parsed(
+            "Name: says\n * more.\n * args: a\n * linked: yes\n * case one\n * args: 'b c'\n * status: 3\n * case two\n",
+        );
         let source = source.expect("well written");
         assert!(source.linked);
         let [one, two] = &source.cases[..] else { panic!("two cases") };

@@ -33,7 +33,12 @@ pub fn case(case: &Case, host: Result<&PathBuf, &String>, workshop: &Workshop) -
         return outcome;
     }
     let command = command(case, host, workshop);
-    let line = format!("WHARF_LIB={} SCENARIO_DIR={} {}", workshop.library.display(), workshop.dir.display(), typed(case, host));
+    let line = format!(
+        "WHARF_LIB={} SCENARIO_DIR={} {}",
+        workshop.library.display(),
+        workshop.dir.display(),
+        typed(case, host)
+    );
     let ran = match run(case, command, workshop) {
         Ok(ran) => ran,
         Err(error) => return Outcome::Failed(format!("{line}\n{error}")),
@@ -55,7 +60,8 @@ pub fn case(case: &Case, host: Result<&PathBuf, &String>, workshop: &Workshop) -
 /// What to type to run it by hand.
 fn typed(case: &Case, host: &Path) -> String {
     let env = case.env.iter().map(|(name, value)| format!("{name}={value}"));
-    let wrap = case.wrap.iter().map(|word| if word.contains(' ') { format!("'{word}'") } else { word.clone() });
+    let wrap =
+        case.wrap.iter().map(|word| if word.contains(' ') { format!("'{word}'") } else { word.clone() });
     let host = std::iter::once(host.display().to_string());
     env.chain(wrap).chain(host).chain(case.args.iter().cloned()).collect::<Vec<_>>().join(" ")
 }
@@ -71,10 +77,18 @@ fn cannot_run(case: &Case) -> Option<Outcome> {
 }
 
 fn command(case: &Case, host: &Path, workshop: &Workshop) -> Command {
-    let mut line = case.wrap.iter().map(PathBuf::from).chain([host.to_path_buf()]).chain(case.args.iter().map(PathBuf::from));
+    let mut line = case
+        .wrap
+        .iter()
+        .map(PathBuf::from)
+        .chain([host.to_path_buf()])
+        .chain(case.args.iter().map(PathBuf::from));
     // The shell only lowers the soft limit: no core files, but a host that wants one can have it.
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", "ulimit -S -c 0; exec \"$@\"", "sh"]).arg(line.next().expect("the host at least")).args(line);
+    command
+        .args(["-c", "ulimit -S -c 0; exec \"$@\"", "sh"])
+        .arg(line.next().expect("the host at least"))
+        .args(line);
     command.env("WHARF_LIB", &workshop.library).env("SCENARIO_DIR", &workshop.dir).env("LC_ALL", "C");
     for (name, value) in &case.env {
         if value.is_empty() {

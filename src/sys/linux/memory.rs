@@ -8,7 +8,8 @@ pub(crate) fn page_bytes() -> usize {
     static PAGE: once_cell::race::OnceNonZeroUsize = once_cell::race::OnceNonZeroUsize::new();
     // SAFETY: sysconf has no preconditions.
     let ask = || unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    PAGE.get_or_init(|| core::num::NonZeroUsize::new(ask() as usize).unwrap_or(core::num::NonZeroUsize::MIN)).get()
+    PAGE.get_or_init(|| core::num::NonZeroUsize::new(ask() as usize).unwrap_or(core::num::NonZeroUsize::MIN))
+        .get()
 }
 
 /// Reserves `bytes` of address space without access. `[sig]`
@@ -103,15 +104,34 @@ pub(crate) fn readable(addr: usize) -> bool {
 
 /// Asks for process-wide barriers, once per process. Whether [`barrier`] can be relied on.
 pub(crate) fn barrier_register() -> bool {
-    const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 1 << 4;
-    // SAFETY: membarrier touches no memory of ours.
-    unsafe { libc::syscall(libc::SYS_membarrier, REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0 }
+    membarrier(1 << 4) || cfg!(target_arch = "x86_64")
 }
 
 /// A full fence on every running thread of the process: the rare side's half of a plain store and
 /// load on the warm side. `[sig]`
 pub(crate) fn barrier() {
-    const PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
-    // SAFETY: as above.
-    unsafe { libc::syscall(libc::SYS_membarrier, PRIVATE_EXPEDITED, 0, 0) };
+    if !membarrier(1 << 3) {
+        shoot_down();
+    }
+}
+
+/// Linux 4.14: PRIVATE_EXPEDITED, or its registration.
+fn membarrier(command: libc::c_int) -> bool {
+    // SAFETY: membarrier touches no memory of ours.
+    unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
+}
+
+/// Where membarrier is missing (an old kernel, a sandbox): taking a touched page away interrupts
+/// every processor that runs a thread of ours, on x86.
+fn shoot_down() {
+    let page = page_bytes();
+    if let Some(addr) = reserve(page) {
+        // SAFETY: the reservation just made.
+        unsafe {
+            if commit(addr, page) {
+                (addr as *mut u8).write_volatile(1);
+            }
+            release(addr, page);
+        }
+    }
 }

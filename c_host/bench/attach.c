@@ -1,0 +1,140 @@
+/* What a thread's first call costs.
+ *
+ *     bench_attach          figures in ns: first calls with a spare M and without, and a thread's whole life
+ *     bench_attach COUNT    so many threads call first at the same moment; figures in ms
+ */
+#include <stdatomic.h>
+
+#include "bench.h"
+
+/* ---- one thread after another: each finds the M of the one before ---- */
+
+enum { LIVES = 500, WARM_UP = 20 };
+
+static double first_ns;
+
+static void *calls_first(UNUSED void *arg)
+{
+    double start = now_ns();
+    W->call(empty, NULL);
+    first_ns = now_ns() - start;
+    return NULL;
+}
+
+static void *calls_plainly(UNUSED void *arg)
+{
+    double start = now_ns();
+    plain(NULL);
+    first_ns = now_ns() - start;
+    return NULL;
+}
+
+static double life_ns(thread_fn body)
+{
+    double start = now_ns();
+    on_thread(body, NULL);
+    return now_ns() - start;
+}
+
+static void lives(void)
+{
+    static double calling[LIVES], without[LIVES], first[LIVES], first_plain[LIVES];
+    for (int i = -WARM_UP; i < LIVES; i++) {
+        int at = i < 0 ? 0 : i;
+        calling[at] = life_ns(calls_first);
+        first[at] = first_ns;
+        without[at] = life_ns(calls_plainly);
+        first_plain[at] = first_ns;
+    }
+    say("first.pooled", median(first, LIVES));
+    say("first.plain", median(first_plain, LIVES));
+    say("life", median(calling, LIVES));
+    say("life.plain", median(without, LIVES));
+}
+
+/* ---- threads that stay: each needs an M and a stack of its own ---- */
+
+enum { STAYING = 200 };
+
+static pthread_barrier_t leave;
+static atomic_int arrived;
+
+static void *stays(void *out)
+{
+    calls_first(NULL);
+    *(double *)out = first_ns;
+    atomic_store(&arrived, 1);
+    pthread_barrier_wait(&leave);
+    return NULL;
+}
+
+static void fresh(void)
+{
+    static pthread_t threads[STAYING];
+    static double first[STAYING];
+    barrier_for(&leave, STAYING + 1);
+    for (int i = 0; i < STAYING; i++) {
+        atomic_store(&arrived, 0);
+        threads[i] = spawn(0, stays, &first[i]);
+        while (!atomic_load(&arrived))
+            usleep(20);
+    }
+    pthread_barrier_wait(&leave);
+    for (int i = 0; i < STAYING; i++)
+        join(threads[i]);
+    say("first.fresh", median(first, STAYING));
+}
+
+/* ---- all at once ---- */
+
+static pthread_barrier_t ready, done;
+static atomic_int returned, started;
+static int storm_count;
+static int storm_calls;
+static double began, ended;
+
+static void *storms(UNUSED void *arg)
+{
+    pthread_barrier_wait(&ready);
+    if (atomic_fetch_add(&started, 1) == 0)
+        began = now_ns();
+    if (storm_calls)
+        call(empty, NULL);
+    else
+        plain(NULL);
+    if (atomic_fetch_add(&returned, 1) == storm_count - 1)
+        ended = now_ns();
+    pthread_barrier_wait(&done);
+    return NULL;
+}
+
+/* From the moment the barrier opens until the last call has returned. */
+static double storm_ms(int calls)
+{
+    storm_calls = calls;
+    atomic_store(&returned, 0);
+    atomic_store(&started, 0);
+    barrier_for(&ready, storm_count);
+    barrier_for(&done, storm_count);
+    pthread_t *threads = calloc((size_t)storm_count, sizeof *threads);
+    for (int i = 0; i < storm_count; i++)
+        threads[i] = spawn(65536, storms, NULL);
+    for (int i = 0; i < storm_count; i++)
+        join(threads[i]);
+    free(threads);
+    return (ended - began) / 1e6;
+}
+
+int main(int argc, char **argv)
+{
+    load_wharf();
+    if (argc > 1) {
+        storm_count = atoi(argv[1]);
+        say("storm.plain", storm_ms(0));
+        say("storm", storm_ms(1));
+        return 0;
+    }
+    lives();
+    fresh();
+    return 0;
+}
