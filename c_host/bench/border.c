@@ -156,9 +156,11 @@ static void steps(void)
 
 /* ---- system calls ---- */
 
+static volatile long answer;
+
 static void asks_kernel(UNUSED void *arg)
 {
-    syscall(SYS_getuid);
+    answer = syscall(SYS_getuid);
 }
 
 static void many(wharf_fn fn)
@@ -289,9 +291,9 @@ static void *stack_of_thread(void *out)
 
 static void uses_512(UNUSED void *arg)
 {
-    volatile char used[512];
-    for (int i = 0; i < 512; i++)
-        used[i] = 1;
+    char used[512];
+    memset(used, 1, sizeof used);
+    __asm__ volatile("" : : "r"(used) : "memory");
 }
 
 static void stack(void)

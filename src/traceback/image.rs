@@ -79,17 +79,14 @@ impl Image {
         Some(Frames { index: Some(index), entries: self.from(start as usize)? })
     }
 
-    /// Finds the call frame information by the section headers in the image's `file`: a static
-    /// program has no index of it.
-    pub(super) fn find_frames_in(&mut self, file: &[u8]) {
-        let find = || {
-            let sections = Elf::parse(file).ok()?.sections(ENDIAN, file).ok()?;
-            let (_, section) = sections.section_by_name(ENDIAN, b".eh_frame")?;
-            let addr = self.bias.wrapping_add(section.sh_addr(ENDIAN) as usize);
-            let entries = self.from(addr)?.get(..section.sh_size(ENDIAN) as usize)?;
-            Some(Frames { index: None, entries })
-        };
-        self.frames = find();
+    /// The call frame information by the section headers in the image's `file`: a static program
+    /// has no index of it.
+    pub(super) fn frames_by(&self, file: &[u8]) -> Option<Frames> {
+        let sections = Elf::parse(file).ok()?.sections(ENDIAN, file).ok()?;
+        let (_, section) = sections.section_by_name(ENDIAN, b".eh_frame")?;
+        let addr = self.bias.wrapping_add(section.sh_addr(ENDIAN) as usize);
+        let entries = self.from(addr)?.get(..section.sh_size(ENDIAN) as usize)?;
+        Some(Frames { index: None, entries })
     }
 
     /// What is mapped from `addr` to the end of its segment.

@@ -65,14 +65,14 @@ struct Group {
 }
 
 /// A line of `/proc/self/maps`.
-struct Line {
-    lo: usize,
-    hi: usize,
-    readable: bool,
-    code: bool,
-    offset: usize,
+pub(super) struct Line {
+    pub(super) lo: usize,
+    pub(super) hi: usize,
+    pub(super) readable: bool,
+    pub(super) code: bool,
+    pub(super) offset: usize,
     /// Where in the line; without the mark of a deleted file.
-    path: Range<usize>,
+    pub(super) path: Range<usize>,
 }
 
 impl Module {
@@ -243,7 +243,7 @@ impl Maps {
             self.modules[free] = Module { image: Some(image), path: path as usize, file: Content::NotAsked };
             self.mappings[i].module = free as u8 + 1;
             if image.frames.is_none() {
-                self.file(free).inspect(|file| image.find_frames_in(file));
+                image.frames = self.file(free).and_then(|file| image.frames_by(file));
                 self.modules[free].image = Some(image);
             }
             return Some(free);
@@ -285,27 +285,30 @@ fn open_same(path: &CStr, head: &[u8]) -> Option<MappedFile> {
 
 impl Line {
     /// `55d0c6a3b000-55d0c6a3c000 r-xp 00001000 fe:01 1234     /usr/bin/host (deleted)`
-    fn parse(line: &[u8]) -> Option<Line> {
-        let mut fields = line.splitn(6, |&byte| byte == b' ');
-        let mut range = fields.next()?.split(|&byte| byte == b'-');
-        let (lo, hi) = (hex(range.next()?)?, hex(range.next()?)?);
-        let access = fields.next()?;
-        let offset = hex(fields.next()?)?;
-        let path = fields.nth(2).unwrap_or_default().trim_ascii_start();
-        let start = line.len() - path.len();
+    pub(super) fn parse(line: &[u8]) -> Option<Line> {
+        let (lo, rest) = hex(line);
+        let (hi, rest) = hex(rest.strip_prefix(b"-")?);
+        let (access, rest) = rest.strip_prefix(b" ")?.split_at_checked(5)?;
+        let (offset, rest) = hex(rest);
+        // Neither the device nor the inode has these.
+        let is_path = |byte: &u8| matches!(byte, b'/' | b'[');
+        let path = rest.iter().position(is_path).map_or(&rest[..0], |at| &rest[at..]);
+        let start = if path.is_empty() { 0 } else { line.len() - path.len() };
         let end = start + path.strip_suffix(b" (deleted)").unwrap_or(path).len();
-        let (readable, code) = (access.first() == Some(&b'r'), access.get(2) == Some(&b'x'));
-        Some(Line { lo, hi, readable, code, offset, path: start..end })
+        Some(Line { lo, hi, readable: access[0] == b'r', code: access[2] == b'x', offset, path: start..end })
     }
 }
 
-fn hex(digits: &[u8]) -> Option<usize> {
-    digits.iter().try_fold(0, |value: usize, &byte| {
+/// A number at the front of `text`, and what follows it.
+fn hex(text: &[u8]) -> (usize, &[u8]) {
+    let mut value = 0;
+    for (i, &byte) in text.iter().enumerate() {
         let digit = match byte {
             b'0'..=b'9' => byte - b'0',
             b'a'..=b'f' => byte - b'a' + 10,
-            _ => return None,
+            _ => return (value, &text[i..]),
         };
-        Some(value << 4 | usize::from(digit))
-    })
+        value = value << 4 | usize::from(digit);
+    }
+    (value, &[])
 }

@@ -79,7 +79,8 @@ impl Rows {
 
     pub(super) fn get(&self, place: usize) -> Option<Row> {
         let (known, row) = self.rows[Rows::slot(place)];
-        (known == place).then_some(row)
+        // Place 0, where a null pointer was called, marks an empty slot.
+        (known == place && place != 0).then_some(row)
     }
 
     pub(super) fn keep(&mut self, place: usize, row: Row) {

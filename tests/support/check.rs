@@ -107,7 +107,8 @@ fn trace(case: &Case, report: &str, host: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// Asks addr2line for the function of each of the host's frames.
+/// Asks addr2line for the function of each of the host's frames. A frame goes on behind its call, which may be the last
+/// instruction of its function: asked is the byte before.
 fn symbols(frames: &[Frame], host: &Path, found: &mut Vec<String>) {
     let host_name = host.file_name();
     let ours: Vec<&Frame> =
@@ -116,8 +117,10 @@ fn symbols(frames: &[Frame], host: &Path, found: &mut Vec<String>) {
         return found.push("trace: no frame lies in the host".to_string());
     }
     for frame in ours {
+        let digits = frame.module_offset.trim_start_matches("0x");
+        let call = u64::from_str_radix(digits, 16).map_or(0, |offset| offset.saturating_sub(1));
         let output =
-            Command::new("addr2line").arg("-f").arg("-e").arg(host).arg(frame.module_offset).output();
+            Command::new("addr2line").arg("-f").arg("-e").arg(host).arg(format!("{call:#x}")).output();
         let text =
             output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
         if text.lines().next() != Some(frame.function) {

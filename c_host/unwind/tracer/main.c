@@ -1,16 +1,15 @@
 /* Runs a host, and from one of its marks (int3) to the next it lets the thread go one instruction at a time. Before each
- * instruction it walks over the thread's frames from outside. The host hits the first mark in its thread function.
+ * instruction it walks over the thread's frames from outside. The host hits the first mark below `host_thread`.
  *
  *     tracer host arg...
  *
- * What must hold at every instruction, of whatever library:
+ * What must hold at every instruction, of whatever file:
  *   - the walk ends where the thread began, by call frame information alone;
- *   - the frames outside of the host's thread function are those of the first mark, with the same callee-saved registers;
+ *   - the frames outside of host_thread are those of the first mark, callee-saved registers included;
  *   - a frame's place (its CFA) stays as long as the frame lives: from one instruction to the next the list of
  *     places changes by one at its inner end at most, for a call or a return.
- * And at the end: the switch, wharf_call and wharf_on_host were gone through to their last instruction.
+ * And in the end: the switch, wharf_call and wharf_on_host were gone through, the switch to its last instruction.
  */
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,49 +18,31 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "process.h"
 #include "walk.h"
 
-enum { MAX_TOLD = 5, MAX_TEXT = 1 << 20 };
+enum { MAX_TOLD = 5 };
 
+/* A function of the library that must be gone through. */
+typedef struct function {
+    const char *name;
+    uintptr_t low, high;
+    int entered, left; /* at its first instruction; at its last byte, which is a `ret` in assembly */
+} function;
+
+static function switch_ = {.name = "__morestack"}, call = {.name = "wharf_call"}, on_host = {.name = "wharf_on_host"};
+static function *const functions[] = {&switch_, &call, &on_host};
+static char **host_argv;
 static pid_t host;
-static uintptr_t text_low, text_high; /* the library's */
-static unsigned char seen[MAX_TEXT];  /* which of its instructions were stepped on */
+static mapping *text; /* the library's */
 static walk first, before, now;
-static int outer; /* frames outside of the thread function */
+static int outer; /* frames outside of host_thread */
 static long steps, in_text, problems;
 
 static void die(const char *what)
 {
     perror(what);
     exit(2);
-}
-
-/* ---- the library ---- */
-
-/* Finds the executable mapping of the file that WHARF_LIB names. */
-static void find_text(void)
-{
-    char path[64], line[512], want[512];
-    unsigned long low, high;
-    if (realpath(getenv("WHARF_LIB"), want) == NULL)
-        die("WHARF_LIB");
-    snprintf(path, sizeof path, "/proc/%d/maps", host);
-    FILE *maps = fopen(path, "r");
-    if (maps == NULL)
-        die(path);
-    while (fgets(line, sizeof line, maps) != NULL) {
-        line[strcspn(line, "\n")] = 0;
-        char *file = strchr(line, '/');
-        if (file != NULL && strcmp(file, want) == 0 && sscanf(line, "%lx-%lx %*2cx", &low, &high) == 2 && strstr(line, " r-xp ")) {
-            text_low = low;
-            text_high = high;
-        }
-    }
-    fclose(maps);
-    if (text_high == 0 || text_high - text_low > MAX_TEXT) {
-        fprintf(stderr, "the text of %s: %#lx-%#lx\n", want, text_low, text_high);
-        exit(2);
-    }
 }
 
 /* ---- what must hold ---- */
@@ -72,12 +53,9 @@ static void tell(const char *what)
         return;
     fprintf(stderr, "step %ld: %s\n", steps, what);
     for (int i = 0; i < now.count; i++) {
-        frame *at = &now.frames[i];
-        uintptr_t pc = at->pc - (i > 0);
-        fprintf(stderr, "  #%d %#lx %s", i, at->pc, walk_name(pc));
-        if (text_low <= pc && pc < text_high)
-            fprintf(stderr, " (library's text + %#lx)", at->pc - text_low);
-        fprintf(stderr, ", CFA %#lx\n", at->cfa);
+        uintptr_t pc = now.frames[i].pc;
+        mapping *in = mapping_at(pc);
+        fprintf(stderr, "  #%d %#lx, text of %s + %#lx, CFA %#lx\n", i, pc, in ? in->file : "?", in ? pc - in->low : 0, now.frames[i].cfa);
     }
 }
 
@@ -87,8 +65,7 @@ static int same_outside(void)
     if (now.count < outer)
         return 0;
     for (int i = 1; i <= outer; i++) {
-        frame *is = &now.frames[now.count - i], *was = &first.frames[first.count - i];
-        if (is->pc != was->pc || is->cfa != was->cfa || memcmp(is->saved, was->saved, sizeof is->saved) != 0)
+        if (memcmp(&now.frames[now.count - i], &first.frames[first.count - i], sizeof(frame)) != 0)
             return 0;
     }
     return 1;
@@ -107,15 +84,20 @@ static int same_places(void)
     return 1;
 }
 
+static void count(uintptr_t pc)
+{
+    steps++;
+    in_text += text->low <= pc && pc < text->high;
+    for (int i = 0; i < 3; i++) {
+        functions[i]->entered += pc == functions[i]->low;
+        functions[i]->left += pc == functions[i]->high - 1;
+    }
+}
+
 static void look(void)
 {
     walk_frames(&now);
-    steps++;
-    uintptr_t pc = now.frames[0].pc;
-    if (text_low <= pc && pc < text_high) {
-        in_text++;
-        seen[pc - text_low] = 1;
-    }
+    count(now.frames[0].pc);
     if (now.problem[0] != 0)
         tell(now.problem);
     else if (!same_outside())
@@ -130,49 +112,49 @@ static void look(void)
 
 static void begin(pid_t thread)
 {
-    find_text();
+    function thread_function = {.name = "host_thread"};
+    process_open(host);
     walk_open(thread);
+    for (int i = 0; i < 3; i++) {
+        if (!process_function(getenv("WHARF_LIB"), functions[i]->name, &functions[i]->low, &functions[i]->high))
+            die(functions[i]->name);
+    }
+    if (!process_function(host_argv[0], thread_function.name, &thread_function.low, &thread_function.high))
+        die(thread_function.name);
+    text = mapping_at(call.low);
     walk_frames(&first);
     before = now = first;
-    outer = first.count - 1;
-    while (outer > 0 && strcmp(walk_name(first.frames[first.count - 1 - outer].pc - 1), "host_thread") != 0)
-        outer--;
-    if (first.problem[0] != 0 || outer < 2)
-        tell("no good walk at the first mark");
-}
-
-/* Whether the function `name` of the library was stepped through, from its first to its last instruction. */
-static int went_through(const char *name)
-{
-    for (uintptr_t at = 0; at < text_high - text_low; at++) {
-        if (seen[at] && strcmp(walk_name(text_low + at), name) == 0)
-            return 1;
+    for (outer = 0; outer < first.count; outer++) {
+        uintptr_t pc = first.frames[first.count - 1 - outer].pc;
+        if (thread_function.low < pc && pc <= thread_function.high)
+            break;
     }
-    return 0;
+    if (first.problem[0] != 0 || outer == 0 || outer == first.count)
+        tell("no good walk at the first mark");
 }
 
 static void end(void)
 {
-    static const char *const wanted[] = {"wharf_call", "wharf_on_host", "__morestack"};
     for (int i = 0; i < 3; i++) {
-        if (!went_through(wanted[i]))
-            tell(wanted[i]);
+        if (functions[i]->entered == 0)
+            tell(functions[i]->name);
     }
-    walk_close();
-    fprintf(stderr, "steps %ld, in the library %ld, problems %ld\n", steps, in_text, problems);
+    if (switch_.left != switch_.entered)
+        tell("the switch does not return by its last instruction");
+    printf("%ld steps, %ld in the library, %d switches, %ld problems\n", steps, in_text, switch_.entered, problems);
 }
 
 /* ---- the host ---- */
 
-static void start(char **argv)
+static void start(void)
 {
     host = fork();
     if (host < 0)
         die("fork");
     if (host == 0) {
         ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-        execv(argv[0], argv);
-        die(argv[0]);
+        execv(host_argv[0], host_argv);
+        die(host_argv[0]);
     }
     int status;
     if (waitpid(host, &status, 0) != host || !WIFSTOPPED(status))
@@ -187,24 +169,24 @@ static int stopped(pid_t thread, int status, int *signal)
 {
     static int stepping;
     siginfo_t info;
-    *signal = 0;
-    int stop = WSTOPSIG(status);
-    if (stop == SIGSTOP || status >> 16 != 0)
-        return PTRACE_CONT; /* a thread begins */
-    if (stop != SIGTRAP) {
-        *signal = stop;
-        return stepping ? PTRACE_SINGLESTEP : PTRACE_CONT;
+    *signal = WSTOPSIG(status);
+    if (*signal == SIGSTOP || status >> 16 != 0) {
+        *signal = 0; /* a thread begins */
+        return PTRACE_CONT;
     }
-    if (ptrace(PTRACE_GETSIGINFO, thread, NULL, &info) != 0)
-        die("PTRACE_GETSIGINFO");
-    if (info.si_code == SI_KERNEL) { /* a mark; a step over a system call is TRAP_BRKPT */
-        stepping = !stepping;
-        if (stepping)
+    if (*signal == SIGTRAP) {
+        *signal = 0;
+        if (ptrace(PTRACE_GETSIGINFO, thread, NULL, &info) != 0)
+            die("PTRACE_GETSIGINFO");
+        int mark = info.si_code == SI_KERNEL;
+        if (mark)
+            stepping = !stepping;
+        if (!mark)
+            look();
+        else if (stepping)
             begin(thread);
         else
             end();
-    } else {
-        look();
     }
     return stepping ? PTRACE_SINGLESTEP : PTRACE_CONT;
 }
@@ -215,7 +197,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: tracer host arg...\n");
         return 2;
     }
-    start(argv + 1);
+    host_argv = argv + 1;
+    start();
     for (;;) {
         int status, signal;
         pid_t thread = waitpid(-1, &status, __WALL);

@@ -2,128 +2,111 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <libunwind-ptrace.h>
 
+#include "process.h"
+
 #define UNUSED __attribute__((unused))
 
+static pid_t traced;
 static unw_addr_space_t space;
-static void *thread_info;
-static unw_accessors_t accessors;
+static struct user_regs_struct registers;
 
 /* Where call frame information was looked for in vain: there libunwind goes on by guessing, which does not count. */
 static unw_word_t missing;
 
-/* What was found for each address so far: libunwind would open the file anew for each question. */
-enum { KNOWN = 1 << 15 };
-static struct {
-    unw_word_t pc;
-    unw_proc_info_t info;
-} known[KNOWN];
-
-static int find_proc_info(unw_addr_space_t as, unw_word_t pc, unw_proc_info_t *info, UNUSED int whole, void *arg)
+/* Hands libunwind's own search an info for each mapping: with one for all it opens the files anew for each frame. */
+static int find_proc_info(unw_addr_space_t as, unw_word_t pc, unw_proc_info_t *info, int whole, UNUSED void *arg)
 {
-    size_t at = pc % KNOWN;
-    while (known[at].pc != 0 && known[at].pc != pc)
-        at = (at + 1) % KNOWN;
-    if (known[at].pc == 0) {
-        int status = _UPT_find_proc_info(as, pc, &known[at].info, 1, arg);
-        if (status < 0) {
-            missing = pc;
-            return status;
-        }
-        known[at].pc = pc;
-    }
-    *info = known[at].info;
+    mapping *at = mapping_at(pc);
+    if (at != NULL && at->unwinds == NULL)
+        at->unwinds = _UPT_create(traced);
+    int status = at != NULL ? _UPT_find_proc_info(as, pc, info, whole, at->unwinds) : -UNW_ENOINFO;
+    if (status < 0)
+        missing = pc;
+    return status;
+}
+
+static int access_mem(UNUSED unw_addr_space_t as, unw_word_t address, unw_word_t *value, int write, UNUSED void *arg)
+{
+    return !write && process_word(address, value) ? 0 : -UNW_EINVAL;
+}
+
+static int access_reg(UNUSED unw_addr_space_t as, unw_regnum_t number, unw_word_t *value, int write, UNUSED void *arg)
+{
+    const unw_word_t *const values[] = {
+        (unw_word_t *)&registers.rax, (unw_word_t *)&registers.rdx, (unw_word_t *)&registers.rcx,
+        (unw_word_t *)&registers.rbx, (unw_word_t *)&registers.rsi, (unw_word_t *)&registers.rdi,
+        (unw_word_t *)&registers.rbp, (unw_word_t *)&registers.rsp, (unw_word_t *)&registers.r8,
+        (unw_word_t *)&registers.r9,  (unw_word_t *)&registers.r10, (unw_word_t *)&registers.r11,
+        (unw_word_t *)&registers.r12, (unw_word_t *)&registers.r13, (unw_word_t *)&registers.r14,
+        (unw_word_t *)&registers.r15, (unw_word_t *)&registers.rip,
+    };
+    if (write || number < 0 || number >= (int)(sizeof values / sizeof *values))
+        return -UNW_EBADREG;
+    *value = *values[number];
     return 0;
 }
 
-static void put_unwind_info(UNUSED unw_addr_space_t as, UNUSED unw_proc_info_t *info, UNUSED void *arg) {}
-
 void walk_open(pid_t thread)
 {
+    static unw_accessors_t accessors;
     accessors = _UPT_accessors;
     accessors.find_proc_info = find_proc_info;
-    accessors.put_unwind_info = put_unwind_info;
+    accessors.access_mem = access_mem;
+    accessors.access_reg = access_reg;
+    traced = thread;
     space = unw_create_addr_space(&accessors, 0);
-    thread_info = _UPT_create(thread);
-    if (space == NULL || thread_info == NULL) {
+    if (space == NULL) {
         fprintf(stderr, "libunwind cannot begin\n");
-        exit(1);
+        exit(2);
     }
-}
-
-void walk_close(void)
-{
-    _UPT_destroy(thread_info);
-    unw_destroy_addr_space(space);
 }
 
 /* Fills one frame but its CFA. */
 static int fill(unw_cursor_t *cursor, frame *out)
 {
-    static const int registers[SAVED] = {UNW_X86_64_RSP, UNW_X86_64_RBP, UNW_X86_64_RBX, UNW_X86_64_R12,
-                                         UNW_X86_64_R13, UNW_X86_64_R14, UNW_X86_64_R15};
-    unw_word_t value;
-    unw_proc_info_t info;
-    if (unw_get_reg(cursor, UNW_REG_IP, &value) < 0)
-        return 0;
-    out->pc = value;
+    static const int saved[SAVED] = {UNW_X86_64_RBP, UNW_X86_64_RBX, UNW_X86_64_R12, UNW_X86_64_R13, UNW_X86_64_R14, UNW_X86_64_R15};
     out->cfa = 0;
-    for (int i = 0; i < SAVED; i++) {
-        if (unw_get_reg(cursor, registers[i], &value) < 0)
-            return 0;
-        out->saved[i] = value;
-    }
-    memset(&info, 0, sizeof info);
-    if (unw_get_proc_info(cursor, &info) < 0)
+    if (unw_get_reg(cursor, UNW_REG_IP, &out->pc) < 0)
         return 0;
-    out->start = info.start_ip;
-    out->end = info.end_ip;
+    for (int i = 0; i < SAVED; i++) {
+        if (unw_get_reg(cursor, saved[i], &out->saved[i]) < 0)
+            return 0;
+    }
     return 1;
+}
+
+/* Goes from the innermost frame to the outermost; returns what went wrong. */
+static const char *go(unw_cursor_t *cursor, walk *out)
+{
+    for (;;) {
+        frame *at = &out->frames[out->count++];
+        if (!fill(cursor, at))
+            return "a register is lost";
+        int status = unw_step(cursor);
+        if (missing != 0)
+            return "no call frame information";
+        if (status < 0)
+            return unw_strerror(status);
+        if (status == 0)
+            return NULL;
+        if (out->count == MAX_FRAMES)
+            return "no end";
+        unw_get_reg(cursor, UNW_REG_SP, &at->cfa);
+    }
 }
 
 void walk_frames(walk *out)
 {
     unw_cursor_t cursor;
-    int status = unw_init_remote(&cursor, space, thread_info);
     out->count = 0;
     out->problem[0] = 0;
     missing = 0;
-    if (status < 0) {
-        snprintf(out->problem, sizeof out->problem, "no start: %s", unw_strerror(status));
-        return;
-    }
-    while (out->count < MAX_FRAMES) {
-        int filled = fill(&cursor, &out->frames[out->count++]);
-        if (missing != 0) {
-            snprintf(out->problem, sizeof out->problem, "no call frame information at %#lx", (long)missing);
-            return;
-        }
-        if (!filled) {
-            snprintf(out->problem, sizeof out->problem, "a register is lost in frame %d", out->count - 1);
-            return;
-        }
-        status = unw_step(&cursor);
-        if (status < 0) {
-            snprintf(out->problem, sizeof out->problem, "no step from frame %d: %s", out->count - 1, unw_strerror(status));
-            return;
-        }
-        if (status == 0)
-            return;
-        unw_word_t sp;
-        unw_get_reg(&cursor, UNW_REG_SP, &sp);
-        out->frames[out->count - 1].cfa = sp;
-    }
-    snprintf(out->problem, sizeof out->problem, "more than %d frames", MAX_FRAMES);
-}
-
-const char *walk_name(uintptr_t pc)
-{
-    static char name[256];
-    unw_word_t offset;
-    if (_UPT_get_proc_name(space, pc, name, sizeof name, &offset, thread_info) < 0)
-        return "?";
-    return name;
+    process_stopped(traced, &registers);
+    int status = unw_init_remote(&cursor, space, &registers);
+    const char *problem = status < 0 ? unw_strerror(status) : go(&cursor, out);
+    if (problem != NULL)
+        snprintf(out->problem, sizeof out->problem, "the walk ends at frame %d: %s", out->count - 1, problem);
 }

@@ -5,13 +5,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { MAX_FRAMES = 64, SAVED = 7 };
+enum { MAX_FRAMES = 64, SAVED = 6 };
 
 typedef struct frame {
     uintptr_t pc;
-    uintptr_t cfa;          /* where the caller's frame ends; of the outermost frame 0 */
-    uintptr_t start, end;   /* of the function, as .eh_frame has it */
-    uintptr_t saved[SAVED]; /* sp and the callee-saved registers in this frame */
+    uintptr_t cfa;          /* where the caller's frame ends; 0 in the outermost frame */
+    uintptr_t saved[SAVED]; /* the callee-saved registers in this frame */
 } frame;
 
 typedef struct walk {
@@ -20,13 +19,10 @@ typedef struct walk {
     char problem[128];        /* why it went no further; "" if it came to the end of the thread */
 } walk;
 
-/* Begins with a thread of a process; there is one at a time. */
+/* Once, when all files are mapped that the thread will run. */
 void walk_open(pid_t thread);
-void walk_close(void);
 
+/* Walks over the frames of the thread where it has stopped now. */
 void walk_frames(walk *out);
-
-/* The name of the function at `pc`, or "?". Good until the next call. */
-const char *walk_name(uintptr_t pc);
 
 #endif

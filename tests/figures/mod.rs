@@ -1,0 +1,164 @@
+//! Figures: what the hosts of `c_host/bench` measure, and what valgrind counts in them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+use crate::support;
+use support::build::Workshop;
+use support::head::Source;
+
+/// Figures by their names.
+pub type Figures = BTreeMap<String, f64>;
+
+/// The hosts, built, and the library they open.
+pub struct Bench {
+    workshop: Workshop,
+}
+
+impl Bench {
+    /// The library of the workshop, as it is delivered.
+    pub fn open() -> Bench {
+        Bench { workshop: Workshop::open().expect("the library under test is there") }
+    }
+
+    /// Size of the library in bytes.
+    pub fn library_bytes(&self) -> u64 {
+        std::fs::metadata(&self.workshop.library).expect("the library is there").len()
+    }
+
+    /// Builds the host `c_host/bench/NAME.c`.
+    pub fn build(&self, name: &str) -> PathBuf {
+        // Tests run beside each other, and want the same hosts.
+        static BUILDING: Mutex<()> = Mutex::new(());
+        let _one_at_a_time = BUILDING.lock();
+        let dir = support::root().join("c_host/bench");
+        let stamp = std::fs::metadata(dir.join("bench.h")).and_then(|meta| meta.modified());
+        let stamp = stamp.map(|at| format!("-DBENCH_H=\"{at:?}\"")).expect("bench.h is there");
+        let source = Source {
+            stem: format!("bench_{name}"),
+            files: vec![dir.join(format!("{name}.c"))],
+            libraries: Vec::new(),
+            // Without frame pointers, as programs are; a change of the header is a change of the command.
+            cflags: vec!["-O2".to_string(), "-fomit-frame-pointer".to_string(), stamp],
+            linked: false,
+            cases: Vec::new(),
+        };
+        self.workshop.build(&source).unwrap_or_else(|why| panic!("{name}.c does not compile:\n{why}"))
+    }
+
+    /// A host with its arguments, under a tool if one is named.
+    fn command(&self, tool: &[&str], host: &str, args: &[&str]) -> Command {
+        let words: Vec<PathBuf> = tool.iter().map(PathBuf::from).chain([self.build(host)]).collect();
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).args(args).env("WHARF_LIB", &self.workshop.library).env("LC_ALL", "C");
+        command
+    }
+
+    /// Runs a host and reads its figures: lines "name value".
+    pub fn run(&self, host: &str, args: &[&str]) -> Figures {
+        let mut command = self.command(&[], host, args);
+        let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let text = String::from_utf8_lossy(&output.stdout);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{command:?}: {}\n{text}{errors}", output.status);
+        let figure = |line: &str| {
+            let (name, value) = line.split_once(' ')?;
+            Some((name.to_string(), value.parse().ok()?))
+        };
+        text.lines().map(|line| figure(line).unwrap_or_else(|| panic!("no figure: {line}"))).collect()
+    }
+
+    /// Instructions per turn of a loop of `bench_calls`, by the difference of two runs.
+    fn instructions_of_loop(&self, name: &str) -> f64 {
+        const TURNS: [u32; 2] = [1000, 11000];
+        let [short, long] = TURNS.map(|turns| {
+            let tool = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"];
+            let mut command = self.command(&tool, "calls", &["loop", name, &turns.to_string()]);
+            let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{command:?}: {}\n{text}", output.status);
+            let collected =
+                text.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok());
+            collected.unwrap_or_else(|| panic!("{command:?}: no count\n{text}"))
+        });
+        let [short, long]: [f64; 2] = [short, long];
+        (long - short) / f64::from(TURNS[1] - TURNS[0])
+    }
+
+    /// Instructions of a warm call: what the loop takes more than with a plain function pointer.
+    pub fn instructions_of_call(&self, loop_name: &str, plain: &str) -> f64 {
+        self.instructions_of_loop(loop_name) - self.instructions_of_loop(plain)
+    }
+
+    /// What two threads that call in turn touch, four sections of it; see `bench_border lines`.
+    fn touched(&self) -> Vec<Section> {
+        // Where the host lays its marks.
+        const MARK: u64 = 0x57a7_0000_0000;
+        let tool = ["valgrind", "--tool=lackey", "--trace-mem=yes"];
+        let mut command = self.command(&tool, "border", &["lines"]);
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("valgrind starts");
+        let mut sections: Vec<Section> = Vec::new();
+        let mut inside = false;
+        for line in BufReader::new(child.stderr.take().expect("it was just piped")).lines() {
+            let line = line.expect("valgrind writes text");
+            let Some((kind, start, bytes)) = access(&line) else { continue };
+            if start == MARK && kind != b'L' {
+                inside = !inside;
+                if inside {
+                    sections.push(Section::default());
+                }
+            } else if let Some(section) = sections.last_mut().filter(|_| inside) {
+                let lines = start / LINE_BYTES..=(start + bytes - 1) / LINE_BYTES;
+                if kind != b'L' {
+                    section.written.extend(lines.clone());
+                }
+                section.touched.extend(lines);
+            }
+        }
+        let status = child.wait().expect("valgrind ends");
+        assert!(status.success() && !inside && sections.len() == 4, "{status}, {} sections", sections.len());
+        sections
+    }
+
+    /// Cache lines that one thread's warm calls write and another's touch; then the same with a callback
+    /// that counts in a common variable.
+    pub fn lines_shared(&self) -> [usize; 2] {
+        let sections = self.touched();
+        [[0, 1], [2, 3]].map(|[one, other]| {
+            let [one, other] = [&sections[one], &sections[other]];
+            assert!(!one.written.is_empty() && !other.written.is_empty(), "a section without stores");
+            let shared = |writer: &Section, reader: &Section| -> BTreeSet<u64> {
+                writer.written.intersection(&reader.touched).copied().collect()
+            };
+            shared(one, other).union(&shared(other, one)).count()
+        })
+    }
+}
+
+const LINE_BYTES: u64 = 64;
+
+/// The cache lines of one thread's calls.
+#[derive(Default)]
+struct Section {
+    written: BTreeSet<u64>,
+    touched: BTreeSet<u64>,
+}
+
+/// A line of lackey's record: ` S 1ffefff0,8` is a store, `L` a load, `M` both.
+fn access(line: &str) -> Option<(u8, u64, u64)> {
+    let kind = *line.as_bytes().get(1)?;
+    let (start, bytes) = line.strip_prefix(' ')?.get(2..)?.split_once(',')?;
+    let known = b"SLM".contains(&kind);
+    known.then_some((kind, u64::from_str_radix(start, 16).ok()?, bytes.parse().ok()?))
+}
+
+/// What threads that have called take more than threads that have not, per thread and in KiB.
+pub fn idle_threads(bench: &Bench, count: u32) -> Figures {
+    let count = count.to_string();
+    let plain = bench.run("idle", &["threads", &count, "plain"]);
+    let calling = bench.run("idle", &["threads", &count, "call"]);
+    calling.into_iter().map(|(name, value)| (name.clone(), value - plain[&name])).collect()
+}
