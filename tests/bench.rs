@@ -49,10 +49,11 @@ const fn row(
 }
 
 #[rustfmt::skip]
-const ROWS: [Row; 35] = [
+const ROWS: [Row; 36] = [
     row("warm call, instructions (callgrind)", "instructions", None, 60.0, ""),
     row("warm call, instructions (single steps)", "steps.call", Some("steps.plain"), 60.0, ""),
     row("warm call, time", "call", Some("plain"), 4.5, "ns"),
+    row("... a library that only calls back, time", "bare", Some("plain"), f64::INFINITY, "ns"),
     row("the same on two threads at once", "call.2", Some("plain.2"), 4.5, "ns"),
     row("warm call, system calls in 100 000", "syscalls", None, 0.0, ""),
     row("warm call, allocations in 100 000", "allocations", None, 0.0, ""),

@@ -57,8 +57,8 @@ fn warm_call_asks_nobody() {
     let bench = Bench::open();
     for what in ["syscalls", "allocations"] {
         let counted = bench.run("border", &[what]);
-        assert_eq!(counted[&format!("{what}.control")], 1.0, "the counter does not count");
         at_most(0.0, &format!("{what} of 100 000 warm calls"), counted[what]);
+        assert_eq!(counted[&format!("{what}.control")], 1.0, "the counter does not count");
     }
 }
 

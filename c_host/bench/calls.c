@@ -12,12 +12,19 @@ enum { BATCHES = 25, CALLS = 200000 };
 static struct {
     wharf_fn volatile fn;
     const wharf_api *volatile wharf;
-} table = {empty, NULL};
+    int (*volatile bare)(wharf_fn fn, void *arg);
+} table = {empty, NULL, NULL};
 
 static NOINLINE void plain_loop(long count)
 {
     for (long i = 0; i < count; i++)
         table.fn(NULL);
+}
+
+static NOINLINE void bare_loop(long count)
+{
+    for (long i = 0; i < count; i++)
+        table.bare(empty, NULL);
 }
 
 static NOINLINE void call_loop(long count)
@@ -42,6 +49,7 @@ typedef struct loop {
 static loop loops[] = {
     {"plain", plain_loop, 0, {0}},
     {"call", call_loop, 0, {0}},
+    {"bare", bare_loop, 0, {0}},
     {"plain.on_g", plain_loop, 1, {0}},
     {"nested", call_loop, 1, {0}},
     {"on_host", on_host_loop, 1, {0}},
@@ -114,9 +122,22 @@ static void on_two_threads(void)
     }
 }
 
+/* Another library beside wharf, that does nothing but call. */
+static void load_bare(void)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/bare.so", getenv("SCENARIO_DIR"));
+    void *bare = dlopen(path, RTLD_NOW);
+    CHECK(bare != NULL);
+    void *symbol = dlsym(bare, "bare_call");
+    CHECK(symbol != NULL);
+    memcpy((void *)&table.bare, &symbol, sizeof symbol);
+}
+
 int main(int argc, char **argv)
 {
     load_wharf();
+    load_bare();
     table.wharf = W;
     call(empty, NULL);
     if (argc == 4) {

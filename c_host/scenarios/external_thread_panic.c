@@ -9,37 +9,37 @@
  * symbols: yes
  * case seed
  * args: seed
- * frames: boom wharf_call host_thread
+ * frames: boom wharf_call host_thread <libc> <libc> <end>
  * case main
  * args: main
- * frames: boom wharf_call main
+ * frames: boom wharf_call main <libc> _start <end>
  * case started
  * args: started
- * frames: boom wharf_call host_thread
+ * frames: boom wharf_call host_thread <libc> <libc> <end>
  * case attached
  * args: attached
- * frames: boom wharf_call host_thread
+ * frames: boom wharf_call host_thread <libc> <libc> <end>
  * case warm
  * args: warm
- * frames: boom wharf_call host_thread
+ * frames: boom wharf_call host_thread <libc> <libc> <end>
  * case nested
  * args: nested
- * frames: boom middle wharf_call outer wharf_call host_thread
+ * frames: boom middle wharf_call outer wharf_call host_thread <libc> <libc> <end>
  * case host
  * args: host
- * frames: boom wharf_on_host outer_host wharf_call host_thread
+ * frames: boom wharf_on_host outer_host wharf_call host_thread <libc> <libc> <end>
  * case deep
  * args: deep
- * frames: boom wharf_call on_host_again wharf_on_host outer_again wharf_call host_thread
+ * frames: boom wharf_call on_host_again wharf_on_host outer_again wharf_call host_thread <libc> <libc> <end>
  * case small
  * args: small
- * frames: boom wharf_call host_thread
+ * frames: boom wharf_call host_thread <libc> <libc> <end>
  * case nomain
  * args: nomain
- * frames: boom wharf_call host_thread
+ * frames: boom wharf_call host_thread <libc> <libc> <end>
  * case together
  * args: together
- * frames: boom wharf_call together_thread
+ * frames: boom wharf_call together_thread <libc> <libc> <end>
  */
 #include "scenario.h"
 

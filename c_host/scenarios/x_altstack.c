@@ -15,6 +15,8 @@
  * args: heap
  * case managed
  * args: managed
+ * case managed_out
+ * args: managed_out
  * case none
  * args: none
  * case autodisarm_above
@@ -37,6 +39,12 @@
  * args: storm_none
  * case storm_main
  * args: storm_main
+ * case storm_jumps_above
+ * args: storm_jumps_above
+ * case storm_jumps_none
+ * args: storm_jumps_none
+ * case storm_jumps_inside
+ * args: storm_jumps_inside
  */
 #include "scenario.h"
 
@@ -181,7 +189,8 @@ static NOINLINE void work(UNUSED void *arg)
     contents own;
     fill(&own);
     signal_me();
-    on_host(work_on_host, NULL);
+    if (strcmp(name, "managed") != 0)
+        on_host(work_on_host, NULL);
     call(work_nested, NULL);
     signal_me();
     check(&own);
@@ -235,8 +244,37 @@ static void storm_work(void *arg)
     check(&own);
 }
 
-static void storm(void)
+/* Leaves by a jump, from a callback or from what it runs on the host's stack. */
+static void storm_jump(void *arg)
 {
+    ++*(long *)arg;
+    if (*(long *)arg % 2)
+        siglongjmp(out, 0);
+    on_host(storm_jump, arg);
+}
+
+static NOINLINE void call_from(int depth, long *count)
+{
+    volatile char frame[64] = {0};
+    if (depth > 0)
+        call_from(depth - 1, count);
+    else
+        call(storm_jump, count);
+    CHECK(frame[0] == 1); /* not reached */
+}
+
+static void jump_about(void)
+{
+    long count = 0;
+    static volatile int depth;
+    if (sigsetjmp(out, 0) == 0)
+        call_from(depth = (depth + 1) % 4, &count);
+}
+
+static void storm(UNUSED void *arg)
+{
+    contents own;
+    fill(&own);
     struct sigevent event;
     memset(&event, 0, sizeof event);
     event.sigev_notify = SIGEV_THREAD_ID;
@@ -251,7 +289,9 @@ static void storm(void)
     while (storm_calls < STORM_SIGNALS && time(NULL) < until) {
         call(storm_work, &count);
         wanted += 3;
-        if (wanted % 300 == 0)
+        if (named("jumps"))
+            jump_about();
+        else if (wanted % 300 == 0)
             CHECK_EQ(W->detach(), WHARF_OK); /* the next one is a first call again */
     }
     CHECK_EQ(timer_delete(timer), 0);
@@ -259,6 +299,16 @@ static void storm(void)
     if (storm_calls < STORM_SIGNALS)
         fprintf(stderr, "only %lld signals in 15 s\n", (long long)storm_calls);
     CHECK_EQ(storm_limits, 0); /* the runtime runs: nothing interrupted was its start */
+    check(&own);
+}
+
+/* All of it under a callback that is out on the host's stack. */
+static void storm_inside(UNUSED void *arg)
+{
+    contents own;
+    fill(&own);
+    on_host(storm, NULL);
+    check(&own);
 }
 
 /* ---- the thread ---- */
@@ -293,14 +343,17 @@ static void *thread(UNUSED void *arg)
         call(set_it_on_managed, NULL);
         return NULL;
     }
-    if (named("local") || named("main"))
+    if (named("local") || named("main") || named("inside"))
         set_altstack(alt);
     else if (named("heap"))
         set_altstack((char *)malloc(ALT_BYTES));
     else if (!named("none"))
         set_altstack(named("below") ? mapped : mapped + ALT_BYTES + OWN_BYTES);
     if (named("storm")) {
-        storm();
+        if (named("inside"))
+            call(storm_inside, NULL);
+        else
+            storm(NULL);
         return NULL;
     }
     rounds();

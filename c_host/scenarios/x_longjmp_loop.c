@@ -24,6 +24,8 @@
  * args: signal_mask
  * case shallow_after_deep
  * args: shallow_after_deep
+ * case ever_shallower
+ * args: ever_shallower
  * case stop_after_deep
  * args: stop_after_deep
  */
@@ -230,6 +232,17 @@ static void *shallow_after_deep(UNUSED void *arg)
     return NULL;
 }
 
+/* Each jump leaves from a little higher than the one before, and nothing ever runs where those left. */
+static void *ever_shallower(UNUSED void *arg)
+{
+    for (int depth = 2000; depth > 0; depth--)
+        jump_from(depth);
+    if (stats().stacks_made >= MAX_STACKS)
+        fprintf(stderr, "stacks %u, %llu bytes reserved\n", stats().stacks_made, (unsigned long long)stats().bytes_reserved);
+    CHECK(stats().stacks_made < MAX_STACKS);
+    return NULL;
+}
+
 static void *stop_after_deep(UNUSED void *arg)
 {
     int count = 0;
@@ -247,6 +260,8 @@ int main(UNUSED int argc, char **argv)
         thread(NULL);
     else if (named("after_deep"))
         on_thread(named("stop") ? stop_after_deep : shallow_after_deep, NULL);
+    else if (named("ever_shallower"))
+        on_thread(ever_shallower, NULL);
     else
         on_thread(thread, NULL);
     CHECK_EQ(stats().threads_bound, named("main_thread") ? 1 : 0);

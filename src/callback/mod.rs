@@ -19,6 +19,8 @@
 //!
 //! Go: runtime/cgocall.go (`cgocallbackg`), runtime/proc.go (`needm`, `dropm`).
 
+mod reap;
+
 use core::ffi::{CStr, c_void};
 use core::ptr;
 
@@ -28,6 +30,7 @@ use crate::base::atomic::Ordering;
 use crate::base::status::*;
 use crate::gmp::{self, GStack, M, STACKS, getm};
 use crate::{lifecycle, sys};
+use reap::reap;
 
 /// Runs `f(arg)` as a callback.
 ///
@@ -128,7 +131,7 @@ unsafe fn elsewhere(m: &M, f: EntryFn, arg: *mut c_void, entry_sp: usize) -> Sta
     }
     let errno = sys::ErrnoGuard::new();
     if cfg!(not(wharf_mutate = "reap")) {
-        gmp::reap(m, arch::stack_pointer(), entry_sp);
+        reap(m, entry_sp, false);
     }
     let alone = !m.busy();
     let on = if alone { None } else { m.idle_stack() };
@@ -179,7 +182,12 @@ pub(crate) unsafe fn on_host(f: EntryFn, arg: *mut c_void) {
         return unsafe { f(arg) };
     };
     let host_sp = on.record.host_sp.load(Ordering::Relaxed);
-    let _out = Out { on, before: on.record.sched_sp.load(Ordering::Relaxed) };
+    let before = on.record.sched_sp.load(Ordering::Relaxed);
+    if before != 0 && gmp::still_out(on, arch::stack_pointer()) {
+        // SAFETY: by the caller's word.
+        return unsafe { f(arg) };
+    }
+    let _out = Out { on };
     // SAFETY: [g0-sp] below all live frames of the host's stack, 8 above a multiple of 16.
     unsafe { arch::call_on_stack(f, arg, host_sp & !15, on.record.sched_sp.as_ptr()) };
 }
@@ -187,13 +195,12 @@ pub(crate) unsafe fn on_host(f: EntryFn, arg: *mut c_void) {
 /// A callback that is out on the host's stack.
 struct Out<'a> {
     on: &'a GStack,
-    before: usize,
 }
 
 impl Drop for Out<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.on.record.sched_sp.store(self.before, Ordering::Relaxed);
+        self.on.record.sched_sp.store(0, Ordering::Relaxed);
     }
 }
 
@@ -214,8 +221,7 @@ pub(crate) fn running_on() -> Option<&'static GStack> {
 pub(crate) fn inside() -> bool {
     let Some(m) = getm() else { return false };
     if running_on().is_none() {
-        let sp = arch::stack_pointer();
-        gmp::reap(m, sp, sp);
+        reap(m, arch::stack_pointer(), true);
     }
     m.busy()
 }

@@ -153,45 +153,62 @@ pub(crate) fn putextram(m: &'static M) {
     EXTRA.push(number, &m.link);
 }
 
-/// Binds `m`, just taken, to the calling thread; false if a signal handler on this thread was
-/// quicker, and then `m` is spare again. `[sig]`
-pub(crate) fn bind(m: &'static M, tid: i32) -> bool {
+/// Binds `m`, just taken, to the calling thread, which has none. If a signal handler on this thread
+/// is quicker, that one's stays bound and `m` is spare again. `[sig]`
+pub(crate) fn bind(m: &'static M, tid: i32) {
+    free_namesake(tid);
     let number = m.number.load(Ordering::Relaxed);
-    let owner = owner_of(number);
-    if m.bind(owner, tid) {
+    if m.bind(owner_of(number), tid) {
         LAST.store(number, Ordering::Relaxed);
-        return true;
+    } else {
+        putextram(m);
     }
-    // The handler's thread is ours, with another M now: its sweep may have freed this one already.
-    if owner.compare_exchange(tid, SPARE, Ordering::Release, Ordering::Relaxed).is_ok() {
-        EXTRA.push(number, &m.link);
+}
+
+/// Frees an M whose owner has our tid, and is not us: that thread is gone, and its tid has come
+/// round.
+fn free_namesake(tid: i32) {
+    for number in (0..made()).filter(|&number| owner_of(number).load(Ordering::Relaxed) == tid) {
+        if !take_from(number, tid) {
+            continue;
+        }
+        // A handler on this thread may have bound it to us meanwhile.
+        if super::getm().is_some_and(|mine| ptr::eq(mine, numbered(number))) {
+            owner_of(number).store(tid, Ordering::Release);
+        } else {
+            retire(number);
+        }
     }
-    false
 }
 
 /// Frees the calling thread's own M, on which nothing runs.
 pub(crate) fn dropm(m: &'static M) {
-    m.unbind();
     let number = m.number.load(Ordering::Relaxed);
-    let owner = owner_of(number);
-    let tid = sys::gettid();
     // A sweep that looks whether we live holds it for a moment.
-    while owner.compare_exchange(tid, CLAIMED, Ordering::Acquire, Ordering::Relaxed).is_err() {
+    while !take_from(number, sys::gettid()) {
         core::hint::spin_loop();
     }
-    free(number);
-    tidy(m);
-    putextram(m);
+    m.unbind();
+    retire(number);
 }
 
-/// Takes the M from its thread if that has ended. Acquire: what the thread did is behind us.
+/// Claims an M from its owner. Acquire: what that thread did is behind us.
+fn take_from(number: u32, tid: i32) -> bool {
+    owner_of(number).compare_exchange(tid, CLAIMED, Ordering::Acquire, Ordering::Relaxed).is_ok()
+}
+
+/// Makes a claimed M spare.
+fn retire(number: u32) {
+    free(number);
+    tidy(numbered(number));
+    putextram(numbered(number));
+}
+
+/// Takes the M from its thread if that has ended.
 fn claim(number: u32) -> bool {
     let owner = owner_of(number);
     let tid = owner.load(Ordering::Relaxed);
-    if tid <= 0 || !gone(number, tid) {
-        return false;
-    }
-    if owner.compare_exchange(tid, CLAIMED, Ordering::Acquire, Ordering::Relaxed).is_err() {
+    if tid <= 0 || !gone(number, tid) || !take_from(number, tid) {
         return false;
     }
     // Asked again now that it is ours: between the question and the claim, another may have freed
@@ -204,13 +221,7 @@ fn claim(number: u32) -> bool {
 }
 
 fn gone(number: u32, tid: i32) -> bool {
-    numbered(number).ended() || !sys::thread_lives(tid) || rebound(number, tid)
-}
-
-/// Whether the thread `tid` has a later M than this one: then this one's thread is gone, and its
-/// tid has come round.
-fn rebound(number: u32, tid: i32) -> bool {
-    tid == sys::gettid() && super::getm().is_some_and(|mine| mine.number.load(Ordering::Relaxed) != number)
+    numbered(number).ended() || !sys::thread_lives(tid)
 }
 
 /// Clears what a former owner left on a claimed M.
@@ -234,9 +245,7 @@ pub(crate) fn sweep() {
     let mut bound = 0;
     for number in 0..made() {
         if claim(number) {
-            free(number);
-            tidy(numbered(number));
-            putextram(numbered(number));
+            retire(number);
         } else {
             bound += u32::from(owner_of(number).load(Ordering::Relaxed) > 0);
         }

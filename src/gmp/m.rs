@@ -41,6 +41,10 @@ pub(crate) struct M {
     pub(crate) link: AtomicU32,
     /// The name given at attach.
     name: [AtomicU64; 2],
+    /// Calls that go by until untouched records are looked at closely again, and how many the next
+    /// time: a power of two.
+    skip: AtomicU32,
+    patience: AtomicU32,
     /// Whether the thread attached as real-time: its stack is left alone while it lives.
     pub(crate) realtime: AtomicU32,
 }
@@ -141,9 +145,24 @@ impl M {
     pub(crate) fn forget_callbacks(&self) {
         self.drop_more();
         self.stacks().for_each(GStack::vacate);
+        self.be_patient(0);
         self.home_busy.store(0, Ordering::Relaxed);
         self.more_busy.store(0, Ordering::Relaxed);
         self.curg.store(self.home.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Whether it is time for a close look at untouched records.
+    pub(crate) fn is_due(&self) -> bool {
+        let skip = self.skip.load(Ordering::Relaxed);
+        self.skip.store(skip.saturating_sub(1), Ordering::Relaxed);
+        skip == 0
+    }
+
+    /// After a close look: the next one comes after twice as many calls, up to 2 to the `most`.
+    pub(crate) fn be_patient(&self, most: u32) {
+        let patience = (self.patience.load(Ordering::Relaxed) + 1).min(most);
+        self.patience.store(patience, Ordering::Relaxed);
+        self.skip.store((1 << patience) - 1, Ordering::Relaxed);
     }
 
     /// Sets the name that a dump shows, its first 15 bytes.
@@ -224,7 +243,9 @@ impl M {
 
     /// A stack for a nested call, this M's own if one is idle. `[sig]`
     pub(crate) fn idle_stack(&self) -> Option<&'static GStack> {
-        if let Some(idle) = self.stacks().find(|slot| !slot.busy()) {
+        // Home is taken before it is busy: we may have interrupted that.
+        let home_free = self.home_busy.load(Ordering::Relaxed) == 0;
+        if let Some(idle) = self.stacks().find(|slot| !slot.busy() && (home_free || !self.is_home(slot))) {
             return Some(idle);
         }
         let slot = STACKS.take()?;
@@ -235,10 +256,8 @@ impl M {
 
     /// Makes this M the calling thread's, unless a signal handler has bound another meanwhile: then
     /// false, and nothing has changed. `[sig]`
-    pub(crate) fn bind(&'static self, owner: &AtomicI32, tid: i32) -> bool {
+    pub(super) fn bind(&'static self, owner: &AtomicI32, tid: i32) -> bool {
         self.end.store(0, Ordering::Relaxed);
-        // Release: pairs with the acquire of whoever claims the M.
-        owner.store(tid, Ordering::Release);
         // SAFETY: the thread's own word, for as long as the thread lives.
         let word = unsafe { AtomicUsize::from_ptr(arch::tls_word_addr()) };
         let before = word.load(Ordering::Relaxed);
@@ -248,6 +267,9 @@ impl M {
         {
             return false;
         }
+        // Release: pairs with the acquire of whoever claims the M. After the word: an owner whose
+        // thread has no word is a thread that is gone.
+        owner.store(tid, Ordering::Release);
         self.tie();
         true
     }

@@ -11,7 +11,6 @@
 //! 5. The mask is as it was, SIGABRT let through; SIGABRT is raised with the host's handler in its
 //!    place. If that returns, or the signal is ignored, it is raised with the default action.
 
-use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::fmt::Write;
 use core::ptr;
@@ -20,6 +19,7 @@ use crate::arch::{self, Regs};
 use crate::base::Printer;
 use crate::base::atomic::{AtomicI32, AtomicUsize, Ordering};
 use crate::gmp::{self, STACKS};
+use crate::stack::KeptStack;
 use crate::sys;
 use crate::traceback::{self, Frame};
 
@@ -31,13 +31,8 @@ const END_NS: i64 = REPORT_NS + 200_000_000;
 /// The tid of the thread that reports, or 0.
 static DYING: AtomicI32 = AtomicI32::new(0);
 
-#[repr(align(4096))]
-struct ReportStack(UnsafeCell<[u8; 128 << 10]>);
-
-// SAFETY: only the thread that DYING names runs on it.
-unsafe impl Sync for ReportStack {}
-
-static REPORT_STACK: ReportStack = ReportStack(UnsafeCell::new([0; 128 << 10]));
+/// Only the thread that DYING names runs on it.
+static REPORT_STACK: KeptStack = KeptStack::new();
 
 struct Report<'a> {
     regs: Regs,
@@ -55,18 +50,25 @@ pub(crate) fn fatal(message: &dyn Fn(&mut Printer)) -> ! {
         Err(_) => sys::wait_for_the_end(),
     }
     let mut report = Report { regs, message };
-    let top = REPORT_STACK.0.get() as usize + size_of::<ReportStack>();
     let slot = AtomicUsize::new(0);
     // SAFETY: we are the only one on that stack; its top is page-aligned.
-    unsafe { arch::call_on_stack(print_report, ptr::from_mut(&mut report).cast(), top, slot.as_ptr()) };
+    unsafe {
+        arch::call_on_stack(
+            print_report,
+            ptr::from_mut(&mut report).cast(),
+            REPORT_STACK.top(),
+            slot.as_ptr(),
+        )
+    };
     unreachable!()
 }
 
 /// A second panic of the thread that dies of the first: from the host's handler of SIGABRT.
 fn again(message: &dyn Fn(&mut Printer)) -> ! {
     let mut out = Printer::new(2, sys::now_ns() + REPORT_NS);
-    print_head(&mut out, message);
-    out.bytes(b"panic during panic\n");
+    out.bytes(b"panic during panic\n\t");
+    message(&mut out);
+    out.bytes(b"\n");
     out.flush();
     sys::die_of_default_abort()
 }

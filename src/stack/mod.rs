@@ -10,6 +10,8 @@
 //! carry a record `T` of whoever uses the stack: from a stack pointer alone the record is found by
 //! arithmetic (`[where]`). Taking and giving are lock-free and fit for signal handlers.
 
+mod kept;
 mod slab;
 
+pub(crate) use kept::KeptStack;
 pub(crate) use slab::{Geometry, Slot, Stacks};

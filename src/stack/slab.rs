@@ -13,6 +13,10 @@ const SLABS: usize = 80;
 /// Stacks in the first slab: what an idle runtime reserves.
 const FIRST: u32 = 2;
 
+/// How often, and how long at a time, a thread waits for another to make a slab.
+const WAITS: u32 = 20;
+const WAIT_NS: i64 = 50_000_000;
+
 /// The sizes of all stacks, in bytes, multiples of a page.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Geometry {
@@ -95,6 +99,8 @@ impl<T> Slab<T> {
 pub(crate) struct Stacks<T> {
     slabs: [AtomicPtr<Slab<T>>; SLABS],
     free: Freelist,
+    /// The tid of the thread that makes a slab, or 0.
+    maker: AtomicU32,
     stack_bytes: AtomicUsize,
     guard_bytes: AtomicUsize,
 }
@@ -104,6 +110,7 @@ impl<T: Default> Stacks<T> {
         Stacks {
             slabs: [const { AtomicPtr::new(ptr::null_mut()) }; SLABS],
             free: Freelist::new(),
+            maker: AtomicU32::new(0),
             stack_bytes: AtomicUsize::new(0),
             guard_bytes: AtomicUsize::new(0),
         }
@@ -247,16 +254,41 @@ impl<T: Default> Stacks<T> {
 
     /// Makes slab `at`, or finds the one that another thread made meanwhile.
     fn add_slab(&self, at: usize) -> Option<*mut Slab<T>> {
+        let me = sys::gettid() as u32;
+        let place = &self.slabs[at];
+        // One thread makes it and the others wait, for else a storm of threads makes one each. Not
+        // so a handler that interrupted the maker, nor who has waited for long.
+        for _ in 0..WAITS {
+            match self.maker.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed) {
+                Err(maker) if maker != me => sys::futex_wait(&self.maker, maker, WAIT_NS),
+                _ => break,
+            }
+            let made = place.load(Ordering::Acquire);
+            if !made.is_null() {
+                return Some(made);
+            }
+        }
+        let slab = self.install_slab(at);
+        if self.maker.compare_exchange(me, 0, Ordering::Release, Ordering::Relaxed).is_ok() {
+            sys::futex_wake_all(&self.maker);
+        }
+        slab
+    }
+
+    fn install_slab(&self, at: usize) -> Option<*mut Slab<T>> {
+        let place = &self.slabs[at];
+        let made = place.load(Ordering::Acquire);
+        if !made.is_null() {
+            return Some(made);
+        }
         let mut count = (FIRST << at.min(SHIFT as usize)).min(1 << SHIFT);
-        let geometry = self.geometry();
         let new = loop {
-            match make_slab::<T>(at as u32, count, geometry) {
+            match make_slab::<T>(at as u32, count, self.geometry()) {
                 Some(slab) => break slab,
                 None if count == 1 => return None,
                 None => count /= 2,
             }
         };
-        let place = &self.slabs[at];
         // Release: pairs with the acquire of everyone who reads the place.
         match place.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Some(new),

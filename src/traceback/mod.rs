@@ -12,10 +12,12 @@
 //! | `image` | what do its headers say? |
 //! | `sigreturn`, `rows`, `unwind` | who called this frame? |
 //! | `symbols` | what is this function called? |
+//! | `passed` | is a frame live, or was it jumped over? |
 
 mod image;
 mod memory;
 mod modules;
+mod passed;
 mod rows;
 mod sigreturn;
 mod symbols;
@@ -30,10 +32,11 @@ use core::cell::UnsafeCell;
 use core::fmt::Write;
 use memory::Memory;
 use modules::Maps;
+pub(crate) use passed::is_passed;
 use rows::Rows;
 use symbols::{Name, Names};
 pub(crate) use unwind::Frame;
-use unwind::{Cursor, Step};
+use unwind::{Cursor, Link, Step};
 
 /// How many frames are printed of each end of a long trace.
 const HALF: usize = 50;
@@ -70,32 +73,20 @@ enum Own {
 
 struct Shared(UnsafeCell<Area>);
 
-// SAFETY: handed out by `area` alone, whose callers see to it that there is one at a time.
+// SAFETY: whoever takes one sees to it that nobody else does.
 unsafe impl Sync for Shared {}
 
-static AREA: Shared = Shared(UnsafeCell::new(Area {
-    maps: Maps::new(),
-    names: Names::new(),
-    memory: Memory::new(),
-    rows: Rows::new(),
-    last: [Shown { pc: 0, place: 0 }; HALF],
-    own: Own::Unknown,
-}));
+static REPORT: Shared = Shared(UnsafeCell::new(Area::new()));
 
-/// The memory for one report, which may hold several traces. What is loaded is looked up anew.
+/// The memory for the one report of the process, which may hold several traces. What is loaded is
+/// looked up anew.
 ///
 /// # Safety
 /// Whoever got it before is done with it, and no other thread calls this.
 pub(crate) unsafe fn area() -> &'static mut Area {
     // SAFETY: nobody else has it, as the caller says.
-    let area = unsafe { &mut *AREA.0.get() };
-    if area.maps.is_loaded() {
-        area.names.reset();
-        area.maps.reset();
-        area.memory.reset();
-        area.rows.reset();
-        area.own = Own::Unknown;
-    }
+    let area = unsafe { &mut *REPORT.0.get() };
+    area.reset();
     area
 }
 
@@ -104,22 +95,11 @@ pub(crate) unsafe fn area() -> &'static mut Area {
 /// `is_exact` says that the PC in `regs` is the next instruction (of an interrupted or a present
 /// function), and not a return address. `link` tells where the stack that holds an SP was entered
 /// from, for frames that have neither tables nor a frame pointer.
-pub(crate) fn print(
-    out: &mut Printer,
-    regs: &Regs,
-    is_exact: bool,
-    area: &mut Area,
-    link: &dyn Fn(usize) -> Option<Frame>,
-) {
+pub(crate) fn print(out: &mut Printer, regs: &Regs, is_exact: bool, area: &mut Area, link: Link<'_>) {
     area.maps.load();
     area.find_own();
-    let mut at = Cursor { regs: *regs, exact: is_exact };
     let mut shown = 0;
-    let mut ended = false;
-    for _ in 0..MAX_FRAMES {
-        let next = unwind::step(&at, &mut area.maps, &mut area.memory, &mut area.rows, link);
-        // A handler "returns" to the first instruction of the signal's frame.
-        let exact = at.exact || matches!(&next, Step::To(next) if next.exact);
+    let end = area.follow(Cursor { regs: *regs, exact: is_exact }, Some(link), &mut |area, at, exact| {
         let frame = Shown { pc: at.pc(), place: at.place(exact) };
         if !area.hides(frame) {
             if shown < HALF {
@@ -133,22 +113,71 @@ pub(crate) fn print(
             }
             shown += 1;
         }
-        match next {
-            Step::To(next) if next.is_progress(&at) => at = next,
-            Step::To(_) | Step::End => ended = true,
-            Step::Lost => break,
-        }
-        if ended {
-            break;
-        }
-    }
+        true
+    });
     area.print_last(out, shown);
-    if !ended {
-        let _ = writeln!(out, "no unwind information past {:#x}", at.pc());
+    if let End::Lost(pc) = end {
+        let _ = writeln!(out, "no unwind information past {pc:#x}");
     }
 }
 
+/// How a walk ended.
+enum End {
+    /// At the thread's first frame, or where one stands still or never ends.
+    First,
+    /// At a frame whose caller cannot be found.
+    Lost(usize),
+    /// When it was told to.
+    Told,
+}
+
 impl Area {
+    const fn new() -> Area {
+        Area {
+            maps: Maps::new(),
+            names: Names::new(),
+            memory: Memory::new(),
+            rows: Rows::new(),
+            last: [Shown { pc: 0, place: 0 }; HALF],
+            own: Own::Unknown,
+        }
+    }
+
+    fn reset(&mut self) {
+        if self.maps.is_loaded() {
+            self.names.reset();
+            self.maps.reset();
+            self.memory.reset();
+            self.rows.reset();
+            self.own = Own::Unknown;
+        }
+    }
+
+    /// Goes from frame to frame; `see` gets each, and whether its PC is exact, and says whether to
+    /// go on.
+    fn follow(
+        &mut self,
+        start: Cursor,
+        link: Option<Link<'_>>,
+        see: &mut dyn FnMut(&mut Area, &Cursor, bool) -> bool,
+    ) -> End {
+        let mut at = start;
+        for _ in 0..MAX_FRAMES {
+            let next = unwind::step(&at, &mut self.maps, &mut self.memory, &mut self.rows, link);
+            // A handler "returns" to the first instruction of the signal's frame.
+            let exact = at.exact || matches!(&next, Step::To(next) if next.exact);
+            if !see(self, &at, exact) {
+                return End::Told;
+            }
+            match next {
+                Step::To(next) if next.is_progress(&at) => at = next,
+                Step::To(_) | Step::End => return End::First,
+                Step::Lost => return End::Lost(at.pc()),
+            }
+        }
+        End::Lost(at.pc())
+    }
+
     /// Finds the module that this function is in.
     fn find_own(&mut self) {
         let this = print as *const () as usize;

@@ -1,4 +1,5 @@
-//! Which file is mapped where, from `/proc/self/maps`.
+//! Which file is mapped where, from `/proc/thread-self/maps`. Not `/proc/self`: that is the main
+//! thread, and may have ended.
 //!
 //! Only what a walk asks for is kept: code, and the mappings that hold an ELF header. The headers
 //! themselves are read when a frame lies in their file, and not before: another thread may be
@@ -64,7 +65,7 @@ struct Group {
     has_code: bool,
 }
 
-/// A line of `/proc/self/maps`.
+/// A line of `/proc/thread-self/maps`.
 pub(super) struct Line {
     pub(super) lo: usize,
     pub(super) hi: usize,
@@ -111,7 +112,7 @@ impl Maps {
             return;
         }
         self.paths_len = 1;
-        let Some(mut file) = InFile::open(c"/proc/self/maps") else { return };
+        let Some(mut file) = InFile::open(c"/proc/thread-self/maps") else { return };
         let mut group = Group { path: 0, first: 0, has_code: true };
         let mut kept = 0;
         loop {
@@ -264,7 +265,7 @@ impl Maps {
             return None;
         }
         if matches!(self.modules[module].file, Content::NotAsked) {
-            let file = open_same(path, head).or_else(|| open_same(c"/proc/self/exe", head));
+            let file = open_same(path, head).or_else(|| open_same(c"/proc/thread-self/exe", head));
             self.modules[module].file = file.map_or(Content::Gone, Content::Mapped);
         }
         match &self.modules[module].file {

@@ -90,13 +90,17 @@ impl gimli::EvaluationStorage<Bytes> for Values {
     type Result = [gimli::Piece<Bytes>; 1];
 }
 
-/// The caller of the frame at `from`. `link` knows where a managed stack was entered from.
+/// Where the stack that holds an SP was entered from, for a walk that found no tables and no frame
+/// pointer there.
+pub(super) type Link<'a> = &'a dyn Fn(usize) -> Option<Frame>;
+
+/// The caller of the frame at `from`. Without a `link`, tables are believed and nothing else.
 pub(super) fn step(
     from: &Cursor,
     maps: &mut Maps,
     memory: &mut Memory,
     rows: &mut Rows,
-    link: &dyn Fn(usize) -> Option<Frame>,
+    link: Option<Link<'_>>,
 ) -> Step {
     if let Some(regs) = sigreturn::interrupted(from, maps, memory) {
         return Step::To(Cursor { regs, exact: true });
@@ -109,6 +113,7 @@ pub(super) fn step(
     if let Some(next) = image.and_then(|image| by_tables(from, &image, memory, rows)) {
         return next;
     }
+    let Some(link) = link else { return Step::Lost };
     let caller = None
         .or_else(|| by_jump_to_nowhere(from, maps, memory))
         .or_else(|| by_frame_pointer(from, maps, memory))

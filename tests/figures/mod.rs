@@ -40,7 +40,7 @@ impl Bench {
         let source = Source {
             stem: format!("bench_{name}"),
             files: vec![dir.join(format!("{name}.c"))],
-            libraries: Vec::new(),
+            libraries: if name == "calls" { vec![dir.join("bare.c")] } else { Vec::new() },
             // Without frame pointers, as programs are; a change of the header is a change of the command.
             cflags: vec!["-O2".to_string(), "-fomit-frame-pointer".to_string(), stamp],
             linked: false,
@@ -53,7 +53,8 @@ impl Bench {
     fn command(&self, tool: &[&str], host: &str, args: &[&str]) -> Command {
         let words: Vec<PathBuf> = tool.iter().map(PathBuf::from).chain([self.build(host)]).collect();
         let mut command = Command::new(&words[0]);
-        command.args(&words[1..]).args(args).env("WHARF_LIB", &self.workshop.library).env("LC_ALL", "C");
+        command.args(&words[1..]).args(args).env("WHARF_LIB", &self.workshop.library);
+        command.env("SCENARIO_DIR", &self.workshop.dir).env("LC_ALL", "C");
         command
     }
 

@@ -29,7 +29,7 @@
 //! | `stdout: regex` | exactly these lines, one key a line, in this order |
 //! | `stdout~ regex`, `stdout!~ regex` | matches somewhere, nowhere; `\n` and `\t` are understood |
 //! | `stderr: stderr~ stderr!~` | the same; a stream without any key must stay empty |
-//! | `frames: a b\|c` | the panic's trace is well formed and names these functions in this order |
+//! | `frames: a b\|c <libc> <end>` | the panic's trace is well formed and names these functions in this order; any function of the C library; nothing more |
 //! | `symbols: yes` | the offsets of the host's frames in that trace name the same functions to addr2line |
 
 use std::fs;

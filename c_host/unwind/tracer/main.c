@@ -1,5 +1,5 @@
-/* Runs a host, and from one of its marks (int3) to the next it lets the thread go one instruction at a time. Before each
- * instruction it walks over the thread's frames from outside. The host hits the first mark below `host_thread`.
+/* Runs a host, and from one of its marks, raise(SIGTRAP), to the next it lets the thread go one instruction at a time.
+ * Before each instruction it walks over the thread's frames from outside. The first mark comes from `host_thread`.
  *
  *     tracer host arg...
  *
@@ -7,8 +7,9 @@
  *   - the walk ends where the thread began, by call frame information alone;
  *   - the frames outside of host_thread are those of the first mark, callee-saved registers included;
  *   - a frame's place (its CFA) stays as long as the frame lives: from one instruction to the next the list of
- *     places changes by one at its inner end at most, for a call or a return.
- * And in the end: the switch, wharf_call and wharf_on_host were gone through, the switch to its last instruction.
+ *     places changes by one at its inner end at most, for a call or a return; a signal alone brings more.
+ * Only in the kernel's own page, [vdso], it does not look: libunwind finds no file there. At the second mark it prints
+ * how much it has seen.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -23,21 +24,24 @@
 
 enum { MAX_TOLD = 5 };
 
-/* A function of the library that must be gone through. */
 typedef struct function {
     const char *name;
     uintptr_t low, high;
-    int entered, left; /* at its first instruction; at its last byte, which is a `ret` in assembly */
+    int entered; /* how often the thread was at its first instruction */
+    int left;    /* at its last byte, which is a `ret` in assembly */
 } function;
 
-static function switch_ = {.name = "__morestack"}, call = {.name = "wharf_call"}, on_host = {.name = "wharf_on_host"};
-static function *const functions[] = {&switch_, &call, &on_host};
+/* Of the library. */
+static function functions[] = {{.name = "__morestack"}, {.name = "wharf_call"}, {.name = "wharf_on_host"}};
+enum { SWITCH, CALL, ON_HOST, FUNCTIONS };
+
 static char **host_argv;
 static pid_t host;
 static mapping *text; /* the library's */
 static walk first, before, now;
 static int outer; /* frames outside of host_thread */
 static long steps, in_text, problems;
+static int signalled; /* a signal was sent on its way since the last look */
 
 static void die(const char *what)
 {
@@ -88,40 +92,51 @@ static void count(uintptr_t pc)
 {
     steps++;
     in_text += text->low <= pc && pc < text->high;
-    for (int i = 0; i < 3; i++) {
-        functions[i]->entered += pc == functions[i]->low;
-        functions[i]->left += pc == functions[i]->high - 1;
+    for (int i = 0; i < FUNCTIONS; i++) {
+        functions[i].entered += pc == functions[i].low;
+        functions[i].left += pc == functions[i].high - 1;
     }
 }
 
 static void look(void)
 {
+    uintptr_t pc = walk_pc();
+    mapping *in = mapping_at(pc);
+    count(pc);
+    if (in != NULL && strcmp(in->file, "[vdso]") == 0)
+        return;
     walk_frames(&now);
-    count(now.frames[0].pc);
     if (now.problem[0] != 0)
         tell(now.problem);
     else if (!same_outside())
         tell("the host's thread function is not reached, or not as it was left");
-    else if (!same_places())
+    else if (!same_places() && !signalled)
         tell("frames are not where they were an instruction ago");
     else
         before = now;
+    signalled = 0;
 }
 
 /* ---- the marks ---- */
+
+static void find(const char *file, function *wanted)
+{
+    if (!process_function(file, wanted->name, &wanted->low, &wanted->high)) {
+        fprintf(stderr, "%s names no %s\n", file, wanted->name);
+        exit(2);
+    }
+}
 
 static void begin(pid_t thread)
 {
     function thread_function = {.name = "host_thread"};
     process_open(host);
     walk_open(thread);
-    for (int i = 0; i < 3; i++) {
-        if (!process_function(getenv("WHARF_LIB"), functions[i]->name, &functions[i]->low, &functions[i]->high))
-            die(functions[i]->name);
-    }
-    if (!process_function(host_argv[0], thread_function.name, &thread_function.low, &thread_function.high))
-        die(thread_function.name);
-    text = mapping_at(call.low);
+    find(host_argv[0], &thread_function);
+    for (int i = 0; i < FUNCTIONS; i++)
+        find(getenv("WHARF_LIB"), &functions[i]);
+    text = mapping_at(functions[CALL].low);
+    walk_pc();
     walk_frames(&first);
     before = now = first;
     for (outer = 0; outer < first.count; outer++) {
@@ -135,13 +150,9 @@ static void begin(pid_t thread)
 
 static void end(void)
 {
-    for (int i = 0; i < 3; i++) {
-        if (functions[i]->entered == 0)
-            tell(functions[i]->name);
-    }
-    if (switch_.left != switch_.entered)
-        tell("the switch does not return by its last instruction");
-    printf("%ld steps, %ld in the library, %d switches, %ld problems\n", steps, in_text, switch_.entered, problems);
+    printf("%ld steps, %ld in the library; switch %d times, %d back, wharf_call %d, wharf_on_host %d; %ld problems\n", steps, in_text,
+           functions[SWITCH].entered, functions[SWITCH].left, functions[CALL].entered, functions[ON_HOST].entered, problems);
+    fflush(stdout);
 }
 
 /* ---- the host ---- */
@@ -164,31 +175,37 @@ static void start(void)
     ptrace(PTRACE_CONT, host, NULL, NULL);
 }
 
-/* Handles one stop; returns how the thread goes on. */
-static int stopped(pid_t thread, int status, int *signal)
+/* Handles a SIGTRAP; returns whether the thread goes on step by step. */
+static int trapped(pid_t thread, int stepping)
 {
-    static int stepping;
     siginfo_t info;
-    *signal = WSTOPSIG(status);
-    if (*signal == SIGSTOP || status >> 16 != 0) {
-        *signal = 0; /* a thread begins */
-        return PTRACE_CONT;
+    if (ptrace(PTRACE_GETSIGINFO, thread, NULL, &info) != 0)
+        die("PTRACE_GETSIGINFO");
+    if (info.si_code != SI_TKILL) {
+        look();
+        return stepping;
     }
-    if (*signal == SIGTRAP) {
-        *signal = 0;
-        if (ptrace(PTRACE_GETSIGINFO, thread, NULL, &info) != 0)
-            die("PTRACE_GETSIGINFO");
-        int mark = info.si_code == SI_KERNEL;
-        if (mark)
-            stepping = !stepping;
-        if (!mark)
-            look();
-        else if (stepping)
-            begin(thread);
-        else
-            end();
+    if (stepping)
+        end();
+    else
+        begin(thread);
+    return !stepping;
+}
+
+/* Handles one stop, and lets the thread go on. */
+static void stopped(pid_t thread, int status)
+{
+    static pid_t stepping; /* the thread that is traced so */
+    int signal = WSTOPSIG(status);
+    if (status >> 16 != 0 || signal == SIGSTOP) {
+        signal = 0; /* a thread begins */
+    } else if (signal == SIGTRAP) {
+        signal = 0;
+        stepping = trapped(thread, stepping == thread) ? thread : 0;
+    } else {
+        signalled = 1;
     }
-    return stepping ? PTRACE_SINGLESTEP : PTRACE_CONT;
+    ptrace(stepping == thread ? PTRACE_SINGLESTEP : PTRACE_CONT, thread, NULL, (void *)(long)signal);
 }
 
 int main(int argc, char **argv)
@@ -200,15 +217,13 @@ int main(int argc, char **argv)
     host_argv = argv + 1;
     start();
     for (;;) {
-        int status, signal;
+        int status;
         pid_t thread = waitpid(-1, &status, __WALL);
         if (thread < 0)
             die("waitpid");
-        if (WIFSTOPPED(status)) {
-            int how = stopped(thread, status, &signal);
-            ptrace(how, thread, NULL, (void *)(long)signal);
-        } else if (thread == host) {
-            return problems != 0 ? 1 : WIFEXITED(status) ? WEXITSTATUS(status) : 1;
-        }
+        if (WIFSTOPPED(status))
+            stopped(thread, status);
+        else if (thread == host)
+            return problems == 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 1;
     }
 }

@@ -98,13 +98,18 @@ static const char *go(unw_cursor_t *cursor, walk *out)
     }
 }
 
+uintptr_t walk_pc(void)
+{
+    process_stopped(traced, &registers);
+    return registers.rip;
+}
+
 void walk_frames(walk *out)
 {
     unw_cursor_t cursor;
     out->count = 0;
     out->problem[0] = 0;
     missing = 0;
-    process_stopped(traced, &registers);
     int status = unw_init_remote(&cursor, space, &registers);
     const char *problem = status < 0 ? unw_strerror(status) : go(&cursor, out);
     if (problem != NULL)

@@ -22,7 +22,10 @@ typedef struct walk {
 /* Once, when all files are mapped that the thread will run. */
 void walk_open(pid_t thread);
 
-/* Walks over the frames of the thread where it has stopped now. */
+/* The thread has stopped anew: where. */
+uintptr_t walk_pc(void);
+
+/* Walks over its frames, after walk_pc. */
 void walk_frames(walk *out);
 
 #endif

@@ -94,6 +94,9 @@ pub(crate) fn resident_bytes(addr: usize, bytes: usize) -> usize {
 
 /// Whether the eight bytes at `addr` can be read, asked of the kernel without reading them. `[sig]`
 pub(crate) fn readable(addr: usize) -> bool {
+    if addr == 0 {
+        return false; // No set at all, to the kernel.
+    }
     // The kernel copies the new set before it looks at `how`: EINVAL means that it could.
     const HOW_NONE: libc::c_int = -1;
     // SAFETY: an invalid `how` changes no mask.

@@ -36,15 +36,17 @@ pub(crate) fn shield(bound_ns: i64) -> Shield {
 }
 
 impl Shield {
-    /// The mask as it was before. A SIGPIPE that the report earned is taken back: the process is to
+    /// The mask as it was before. What the report's writing earned is taken back: the process is to
     /// die of something else.
     pub(crate) fn lift(self) {
         // SAFETY: the sets are initialised.
         unsafe {
-            let mut pipe = MaybeUninit::<libc::sigset_t>::uninit();
-            libc::sigemptyset(pipe.as_mut_ptr());
-            libc::sigaddset(pipe.as_mut_ptr(), libc::SIGPIPE);
-            libc::syscall(libc::SYS_rt_sigtimedwait, pipe.as_ptr(), 0, &super::timespec(0), 8);
+            let mut earned = MaybeUninit::<libc::sigset_t>::uninit();
+            libc::sigemptyset(earned.as_mut_ptr());
+            libc::sigaddset(earned.as_mut_ptr(), libc::SIGPIPE);
+            libc::sigaddset(earned.as_mut_ptr(), libc::SIGXFSZ);
+            let at_once = super::timespec(0);
+            while libc::syscall(libc::SYS_rt_sigtimedwait, earned.as_ptr(), 0, &at_once, 8) > 0 {}
             libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, ptr::null_mut());
         }
     }
