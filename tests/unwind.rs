@@ -1,6 +1,7 @@
 //! Whether every unwinder sees a callback's thread from its innermost frame to its start: from outside, at every
-//! instruction of the way in and out (a tracer on libunwind), gdb on a live process and on a core file, and backtrace(3)
-//! and `_Unwind_Backtrace` inside. What is expected stands in the head of `c_host/unwind/host.c`; each case is run
+//! instruction of the way in and out (a tracer on libunwind), gdb on a live process and on a core file,
+//! backtrace(3) and `_Unwind_Backtrace` inside. What is expected stands in the head of `c_host/unwind/host.c`;
+//! each case is run
 //!
 //! - in a host built with `-O0` and in one built with `-O2`;
 //! - with the managed stacks below the host's stack and above it;
@@ -85,21 +86,21 @@ fn place() -> Place {
 }
 
 fn tracer(workshop: &Workshop) -> Result<PathBuf, String> {
-    let header = Command::new("cc")
-        .args(["-E", "-include", "libunwind-ptrace.h", "-x", "c", "/dev/null"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    if !header.is_ok_and(|status| status.success()) {
+    if !cfg!(target_arch = "x86_64") {
+        return Err("the tracer knows x86_64 only".to_string());
+    }
+    let mut header = Command::new("cc");
+    header.args(["-E", "-include", "libunwind-ptrace.h", "-x", "c", "/dev/null"]);
+    if !header.output().is_ok_and(|output| output.status.success()) {
         return Err("libunwind-ptrace.h is missing (apt-get install libunwind-dev)".to_string());
     }
     let dir = root().join("c_host/unwind/tracer");
-    let machine = if cfg!(target_arch = "x86_64") { "-lunwind-x86_64" } else { "-lunwind-generic" };
+    let libraries = ["-Wl,--no-as-needed", "-lunwind-ptrace", "-lunwind-x86_64", "-lunwind"];
     let source = Source {
         stem: "unwind_tracer".to_string(),
         files: ["main.c", "process.c", "walk.c"].map(|file| dir.join(file)).to_vec(),
         libraries: Vec::new(),
-        cflags: ["-Wl,--no-as-needed", "-lunwind-ptrace", machine, "-lunwind"].map(String::from).to_vec(),
+        cflags: libraries.map(String::from).to_vec(),
         linked: false,
         cases: Vec::new(),
     };
@@ -133,23 +134,30 @@ fn variants<'w>(case: &Case, host: &'w Result<PathBuf, String>, place: &'w Place
 
 fn execute(mut one: Run, place: &Place) -> Outcome {
     let tool = one.case.wrap.first().cloned().unwrap_or_default();
-    if tool == "tracer"
-        && (one.case.arch.is_empty() || one.case.arch.iter().any(|arch| arch == std::env::consts::ARCH))
-    {
-        match &place.tracer {
-            Ok(tracer) => one.case.wrap[0] = tracer.display().to_string(),
-            Err(why) => return missing(why),
-        }
-    }
-    if tool == "core" && support::have_tool("gdb") {
-        one.case.wrap.remove(0);
-        let host = one.host.as_ref().expect("the host compiles");
-        match leave_core(&one, host) {
-            Ok(core) => one.case.args = vec![core.display().to_string()],
-            Err(why) => return Outcome::Failed(why),
-        }
+    match (tool.as_str(), &place.tracer) {
+        ("tracer", Ok(tracer)) => one.case.wrap[0] = tracer.display().to_string(),
+        ("tracer", Err(why)) if cfg!(target_arch = "x86_64") => return missing(why),
+        ("core", _) if support::have_tool("gdb") => return with_core(one),
+        _ => {}
     }
     run::case(&one.case, one.host.as_ref(), one.workshop)
+}
+
+/// Has the host leave a core file, then gdb look at it.
+fn with_core(mut one: Run) -> Outcome {
+    let dir = one.workshop.dir.join("core").join(one.case.name.replace('/', "."));
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
+    one.case.wrap.remove(0);
+    match leave_core(&one, &dir) {
+        Ok(core) => one.case.args = vec![core.display().to_string()],
+        Err(why) => return Outcome::Failed(why),
+    }
+    let outcome = run::case(&one.case, one.host.as_ref(), one.workshop);
+    if matches!(outcome, Outcome::Passed) {
+        let _ = fs::remove_dir_all(&dir);
+    }
+    outcome
 }
 
 /// What a missing tool comes to.
@@ -158,49 +166,36 @@ fn missing(why: &str) -> Outcome {
     if in_ci { Outcome::Failed(why.to_string()) } else { Outcome::Skipped(why.to_string()) }
 }
 
-/// Lets the host die of its panic; returns the core file: the kernel's, or, where it sends them elsewhere, one that
-/// gdb writes in its place.
-fn leave_core(one: &Run, host: &Path) -> Result<PathBuf, String> {
-    let dir = one.workshop.dir.join("core").join(one.case.name.replace('/', "."));
-    let _ = fs::remove_dir_all(&dir);
-    fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-    let die = |program: &str, arguments: &[&str]| {
-        let mut command = Command::new(program);
-        command.args(arguments).arg(host).args(&one.case.args).env("WHARF_LIB", &one.workshop.library);
-        command.current_dir(&dir).stdin(Stdio::null()).output().map_err(|error| format!("{program}: {error}"))
+/// Lets the host die of its panic; returns the core file: the kernel's, or, where that sends them elsewhere, one
+/// that gdb writes in its place.
+fn leave_core(one: &Run, dir: &Path) -> Result<PathBuf, String> {
+    let host = one.host.as_ref().map_err(String::clone)?;
+    let die = |wrap: &[&str]| {
+        let mut command = Command::new(wrap[0]);
+        command.args(&wrap[1..]).arg(host).args(&one.case.args);
+        command.env("WHARF_LIB", &one.workshop.library).current_dir(dir).stdin(Stdio::null());
+        command.output().map_err(|error| format!("{}: {error}", wrap[0]))
     };
-    let left = || {
-        let names = fs::read_dir(&dir).into_iter().flatten().flatten();
-        names
-            .map(|entry| entry.path())
-            .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("core")))
-    };
-    die("/bin/sh", &["-c", "ulimit -c unlimited; exec \"$@\"", "sh"])?;
-    if let Some(core) = left() {
+    die(&["/bin/sh", "-c", "ulimit -c unlimited; exec timeout 60 \"$@\"", "sh"])?;
+    if let Some(core) = core_in(dir) {
         return Ok(core);
     }
     let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_default();
-    println!(
-        "        {}: no core file from the kernel (core_pattern is {}): gdb writes it",
-        one.case.name,
-        pattern.trim()
-    );
-    let output = die(
-        "gdb",
-        &[
-            "-q",
-            "-nx",
-            "-batch",
-            "-ex",
-            "set debuginfod enabled off",
-            "-ex",
-            "run",
-            "-ex",
-            "generate-core-file core",
-            "--args",
-        ],
-    )?;
-    left().ok_or_else(|| format!("gdb writes no core file:\n{}", String::from_utf8_lossy(&output.stdout)))
+    println!("        gdb writes the core file: the kernel does not, core_pattern is {}", pattern.trim_end());
+    let mut wrap = vec!["gdb", "-q", "-nx", "-batch"];
+    for order in ["set debuginfod enabled off", "run", "generate-core-file core"] {
+        wrap.extend(["-ex", order]);
+    }
+    wrap.push("--args");
+    let output = die(&wrap)?;
+    core_in(dir).ok_or_else(|| format!("no core file\n{}", String::from_utf8_lossy(&output.stdout)))
+}
+
+fn core_in(dir: &Path) -> Option<PathBuf> {
+    let paths = fs::read_dir(dir).ok()?.flatten().map(|entry| entry.path());
+    paths
+        .into_iter()
+        .find(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"core")))
 }
 
 /// Prints one line for a case that passed, and all there is to know about one that did not.

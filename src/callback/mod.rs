@@ -30,7 +30,7 @@ use crate::base::atomic::Ordering;
 use crate::base::status::*;
 use crate::gmp::{self, GStack, M, STACKS, getm};
 use crate::{lifecycle, sys};
-use reap::reap;
+use reap::{reap, reap_thoroughly};
 
 /// Runs `f(arg)` as a callback.
 ///
@@ -131,7 +131,7 @@ unsafe fn elsewhere(m: &M, f: EntryFn, arg: *mut c_void, entry_sp: usize) -> Sta
     }
     let errno = sys::ErrnoGuard::new();
     if cfg!(not(wharf_mutate = "reap")) {
-        reap(m, entry_sp, false);
+        reap(m, entry_sp);
     }
     let alone = !m.busy();
     let on = if alone { None } else { m.idle_stack() };
@@ -221,7 +221,7 @@ pub(crate) fn running_on() -> Option<&'static GStack> {
 pub(crate) fn inside() -> bool {
     let Some(m) = getm() else { return false };
     if running_on().is_none() {
-        reap(m, arch::stack_pointer(), true);
+        reap_thoroughly(m);
     }
     m.busy()
 }

@@ -41,10 +41,6 @@ pub(crate) struct M {
     pub(crate) link: AtomicU32,
     /// The name given at attach.
     name: [AtomicU64; 2],
-    /// Calls that go by until untouched records are looked at closely again, and how many the next
-    /// time: a power of two.
-    skip: AtomicU32,
-    patience: AtomicU32,
     /// Whether the thread attached as real-time: its stack is left alone while it lives.
     pub(crate) realtime: AtomicU32,
 }
@@ -145,24 +141,9 @@ impl M {
     pub(crate) fn forget_callbacks(&self) {
         self.drop_more();
         self.stacks().for_each(GStack::vacate);
-        self.be_patient(0);
         self.home_busy.store(0, Ordering::Relaxed);
         self.more_busy.store(0, Ordering::Relaxed);
         self.curg.store(self.home.load(Ordering::Relaxed), Ordering::Relaxed);
-    }
-
-    /// Whether it is time for a close look at untouched records.
-    pub(crate) fn is_due(&self) -> bool {
-        let skip = self.skip.load(Ordering::Relaxed);
-        self.skip.store(skip.saturating_sub(1), Ordering::Relaxed);
-        skip == 0
-    }
-
-    /// After a close look: the next one comes after twice as many calls, up to 2 to the `most`.
-    pub(crate) fn be_patient(&self, most: u32) {
-        let patience = (self.patience.load(Ordering::Relaxed) + 1).min(most);
-        self.patience.store(patience, Ordering::Relaxed);
-        self.skip.store((1 << patience) - 1, Ordering::Relaxed);
     }
 
     /// Sets the name that a dump shows, its first 15 bytes.

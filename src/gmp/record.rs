@@ -5,35 +5,25 @@ use crate::arch;
 use crate::base::atomic::Ordering;
 use crate::sys;
 
-/// What is known of a callback's frame on the host's stack.
-pub(crate) enum Record {
-    /// It is gone: our own frames lie over it, its memory is unmapped, or its last word no longer
-    /// names the record.
-    Dead,
-    /// Out on the host's stack, with us below: most likely it called us.
-    Ancestor,
-    /// It stands untouched on some stack: a fiber that comes back, a callback that a signal handler
-    /// interrupted, or left by `longjmp` and not overwritten yet.
-    Untouched,
-}
-
-/// Looks at a busy stack's record, at an entry from a host stack whose frames span `sp..=entry_sp`.
-/// `[sig]`
-pub(crate) fn record(slot: &GStack, sp: usize, entry_sp: usize) -> Record {
+/// Whether the frame on the host's stack of a busy `slot` is gone, seen from an entry from a host
+/// stack whose frames span `sp..=entry_sp`: our own frames lie over it, its memory is unmapped, or
+/// its last word no longer names the record. `[sig]`
+pub(crate) fn is_dead(slot: &GStack, sp: usize, entry_sp: usize) -> bool {
     let host_sp = slot.record.host_sp.load(Ordering::Relaxed);
     if (sp..=entry_sp).contains(&host_sp) {
-        return Record::Dead;
+        return true;
     }
-    if slot.record.sched_sp.load(Ordering::Relaxed) != 0 && sp < host_sp {
-        return Record::Ancestor;
+    // Out on the host's stack, with us below: it called us.
+    if slot.record.sched_sp.load(Ordering::Relaxed) != 0 && sp < host_sp && host_sp - sp < NEAR {
+        return false;
     }
     let names = slot.record.host_sp.as_ptr() as usize;
     // SAFETY: readable, or not read; [g0-sp] the switch left its slot's address there.
-    if !sys::readable(host_sp) || unsafe { *(host_sp as *const usize) } != names {
-        return Record::Dead;
-    }
-    Record::Untouched
+    !sys::readable(host_sp) || unsafe { *(host_sp as *const usize) } != names
 }
+
+/// So close below the frame of a callback that is out, a call is believed to come from it.
+const NEAR: usize = 4096;
 
 /// Whether the callback on `on`, which the books say is out on the host's stack, is so indeed,
 /// although code runs on its stack, in a frame at `entry_sp`: a signal handler or a fiber whose own

@@ -4,7 +4,7 @@ mod trim;
 
 pub(crate) use trim::trim;
 
-use crate::base::atomic::{AtomicPtr, AtomicU32, Ordering};
+use crate::base::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use crate::base::status::*;
 use crate::base::{Held, Lock, Refused, Status};
 use crate::stack::Geometry;
@@ -34,12 +34,15 @@ static ENTERING: AtomicU32 = AtomicU32::new(0);
 struct Runtime {
     starts: u32,
     max_threads: u32,
+    /// Whether it was ever launched since the library was loaded.
+    launched: bool,
     own: Option<sys::SelfReference>,
     hook: Option<panic::Hook>,
 }
 
 /// Held by start, stop and trim.
-static LOCK: Lock<Runtime> = Lock::new(Runtime { starts: 0, max_threads: 0, own: None, hook: None });
+static LOCK: Lock<Runtime> =
+    Lock::new(Runtime { starts: 0, max_threads: 0, launched: false, own: None, hook: None });
 
 /// The field of the configuration that the last refused start could not change; for `wharf_dump`.
 static REFUSED: AtomicPtr<&'static str> = AtomicPtr::new(core::ptr::null_mut());
@@ -71,6 +74,11 @@ pub(crate) fn start(config: Config) -> Result<(), Status> {
         }
     } else {
         launch(&config, &mut runtime)?;
+    }
+    if runtime.starts == 0 {
+        // From here on `dlclose` unloads nothing. Not at a lazy start: that may not wait for the
+        // loader's lock.
+        runtime.own = sys::self_reference(start as *const _);
     }
     runtime.starts += 1;
     Ok(())
@@ -129,6 +137,8 @@ fn conflict(config: &Config, runtime: &Runtime) -> Option<&'static &'static str>
 }
 
 fn launch(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
+    // Reading its address keeps the finaliser in the library.
+    core::hint::black_box(&raw const AT_UNLOAD);
     let or = |asked: usize, default: usize| if asked == 0 { default } else { asked };
     if !sys::barrier_register() {
         return Err(WHARF_ESYS);
@@ -141,7 +151,10 @@ fn launch(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
     });
     gmp::exit_key_create();
     runtime.starts = 0;
-    runtime.own = sys::self_reference(start as *const _);
+    if !runtime.launched {
+        runtime.launched = true;
+        sys::call_at_exit(note_exit);
+    }
     runtime.hook = Some(panic::Hook::install());
     REFUSED.store(core::ptr::null_mut(), Ordering::Relaxed);
     // Release: pairs with the acquire of every look at STATE.
@@ -196,6 +209,28 @@ pub(crate) fn stop(until_ns: i64) -> Result<(), Status> {
         own.release();
     }
     Ok(())
+}
+
+/// Whether the process exits: then the library's finaliser does not mean an unloading.
+static EXITING: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn note_exit(_: *mut core::ffi::c_void) {
+    EXITING.store(true, Ordering::Relaxed);
+}
+
+// Runs before the library's exit functions are called off, as finalisers run last to first.
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static AT_UNLOAD: extern "C" fn() = at_unload;
+
+/// A library that was started lazily and is unloaded stops first, whatever time that takes: no code
+/// is taken from under a callback. At exit everything goes on working.
+extern "C" fn at_unload() {
+    // From inside a callback there is nothing to wait for: the host breaks its own neck.
+    let inside = gmp::getm().is_some_and(|m| !m.quiet());
+    if running() && !inside && !EXITING.load(Ordering::Relaxed) {
+        let _ = stop(i64::MAX);
+    }
 }
 
 /// Closes every gate and waits until no callback is on; false at the deadline.

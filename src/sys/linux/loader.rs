@@ -3,6 +3,7 @@
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// A `dlopen` reference of the library on itself.
 pub(crate) struct SelfReference(*mut c_void);
@@ -37,32 +38,57 @@ pub(crate) fn shares_host_libc() -> bool {
     // A program without an interpreter is static. (One started as `ld.so program` looks the same.)
     // SAFETY: reads the auxiliary vector.
     let interpreter = unsafe { libc::getauxval(libc::AT_BASE) };
-    interpreter != 0 && in_base_namespace()
+    // Reading the initialiser's address keeps it in the library.
+    let asked = !core::ptr::eq(&raw const ASK_AT_LOAD, ptr::null());
+    interpreter != 0 && asked && IN_BASE_NAMESPACE.load(Ordering::Relaxed)
 }
 
+static IN_BASE_NAMESPACE: AtomicBool = AtomicBool::new(true);
+
+// Asked while we are loaded, when the loader's lock is ours: a thread that calls in first may not
+// wait for it, for a library's initialiser may wait for that thread.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static ASK_AT_LOAD: extern "C" fn() = ask_namespace;
+
 #[cfg(target_env = "gnu")]
-fn in_base_namespace() -> bool {
+extern "C" fn ask_namespace() {
+    const RTLD_DL_LINKMAP: libc::c_int = 2;
     const RTLD_DI_LMID: libc::c_int = 1;
     const LM_ID_BASE: libc::c_long = 0;
     unsafe extern "C" {
+        fn dladdr1(
+            addr: *const c_void,
+            info: *mut libc::Dl_info,
+            extra: *mut *mut c_void,
+            flags: libc::c_int,
+        ) -> libc::c_int;
         fn dlinfo(handle: *mut c_void, request: libc::c_int, info: *mut c_void) -> libc::c_int;
     }
-    let this = in_base_namespace as *const c_void;
-    // The object that holds this function or, where that is the program itself, the program.
-    let handle = self_reference(this).map_or_else(
-        // SAFETY: null asks for the program.
-        || SelfReference(unsafe { libc::dlopen(ptr::null(), libc::RTLD_NOW) }),
-        |own| own,
-    );
-    let mut id: libc::c_long = -1;
-    // SAFETY: `id` has the type that this request writes.
-    let status = unsafe { dlinfo(handle.0, RTLD_DI_LMID, (&raw mut id).cast()) };
-    handle.release();
-    status == 0 && id == LM_ID_BASE
+    let this = ask_namespace as *const c_void;
+    let mut info = MaybeUninit::<libc::Dl_info>::uninit();
+    let mut map = ptr::null_mut();
+    let mut id: libc::c_long = LM_ID_BASE;
+    // SAFETY: each writes what its request says; a link map is a handle in glibc.
+    unsafe {
+        if dladdr1(this, info.as_mut_ptr(), &mut map, RTLD_DL_LINKMAP) != 0 {
+            dlinfo(map, RTLD_DI_LMID, (&raw mut id).cast());
+        }
+    }
+    IN_BASE_NAMESPACE.store(id == LM_ID_BASE, Ordering::Relaxed);
 }
 
 /// musl has no namespaces.
 #[cfg(target_env = "musl")]
-fn in_base_namespace() -> bool {
-    true
+extern "C" fn ask_namespace() {}
+
+/// Has `at_exit` called when the process exits, before any library's finalisers. Once per load: what
+/// was asked before is forgotten when the library is unloaded.
+pub(crate) fn call_at_exit(at_exit: extern "C" fn(*mut c_void)) {
+    unsafe extern "C" {
+        fn __cxa_atexit(f: extern "C" fn(*mut c_void), arg: *mut c_void, dso: *const c_void) -> libc::c_int;
+        static __dso_handle: c_void;
+    }
+    // SAFETY: the function stays until this library goes, which forgets it.
+    unsafe { __cxa_atexit(at_exit, ptr::null_mut(), &raw const __dso_handle) };
 }

@@ -22,6 +22,21 @@ pub(crate) fn thread_lives(tid: i32) -> bool {
     status == 0 || super::errno() != libc::ESRCH
 }
 
+/// The bounds of the calling thread's own stack; empty if they cannot be had. Allocates.
+pub(crate) fn thread_stack() -> core::ops::Range<usize> {
+    let mut attr = core::mem::MaybeUninit::uninit();
+    let mut low = core::ptr::null_mut();
+    let mut bytes = 0;
+    // SAFETY: `attr` is made by the first call and taken apart by the last.
+    unsafe {
+        if libc::pthread_getattr_np(libc::pthread_self(), attr.as_mut_ptr()) == 0 {
+            libc::pthread_attr_getstack(attr.as_ptr(), &mut low, &mut bytes);
+            libc::pthread_attr_destroy(attr.as_mut_ptr());
+        }
+    }
+    low as usize..low as usize + bytes
+}
+
 /// Sleeps while `*word == expected`, at most `timeout_ns`; wakes at will. `[sig]`
 pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout_ns: i64) {
     let timeout = super::timespec(timeout_ns);
