@@ -185,7 +185,8 @@ static int marks()
 /* What a thread that lives on must be able to do after each exit. */
 static void one_stack(void *arg)
 {
-    CHECK_EQ(stats().stacks_used, 1);
+    /* What a jump left untouched counts on: a fiber might come back to it. */
+    CHECK(stats().stacks_used <= (named("longjmp") ? 3 : 1));
     ++*static_cast<int *>(arg);
 }
 

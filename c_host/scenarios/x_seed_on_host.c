@@ -8,16 +8,16 @@
  * symbols: yes
  * case first
  * args: first
- * frames: boom wharf_on_host callback wharf_call host_thread start_thread
+ * frames: boom wharf_on_host callback wharf_call host_thread
  * case second
  * args: second
- * frames: boom wharf_on_host callback wharf_call host_thread start_thread
+ * frames: boom wharf_on_host callback wharf_call host_thread
  * case second_plain
  * args: second_plain
- * frames: boom wharf_call host_thread start_thread
+ * frames: boom wharf_call host_thread
  * case second_after_exit
  * args: second_after_exit
- * frames: boom wharf_on_host callback wharf_call host_thread start_thread
+ * frames: boom wharf_on_host callback wharf_call host_thread
  */
 #include "scenario.h"
 

@@ -1,8 +1,8 @@
-/* Unwind: whoever walks over the frames of a thread in a callback, from outside or from inside, comes from each managed
- * stack, and from functions on the host's stack, to the start of the thread. tests/unwind.rs builds this with -O0 and with
- * -O2, and runs each case with the managed stacks below and above the host's, which is the last argument. `tracer` is the
- * program in tracer/; `core` is gdb with the core file that the host leaves; gdb looks at the stripped library alone,
- * and at one with its debug information beside it.
+/* Unwind: whoever walks over the frames of a thread in a callback, from outside or from inside, comes from each
+ * managed stack, and from functions on the host's stack, to the start of the thread. tests/unwind.rs builds this
+ * with -O0 and with -O2, and runs each case with the managed stacks below and above the host's, which is the last
+ * argument. `tracer` is the program in tracer/; `core` is gdb with the core file that the host leaves; gdb looks at
+ * the stripped library alone, and at one with its debug information beside it.
  * source: ours (DESIGN.md decision 4); Go TestGdbBacktrace
  * cflags: -rdynamic -fno-optimize-sibling-calls -fno-inline -fomit-frame-pointer
  * timeout: 120
@@ -12,12 +12,12 @@
  * args: step
  * arch: x86_64
  * wrap: tracer
- * stdout: [0-9]+ steps, [0-9]{4,} in the library; switch 8 times, 8 back, wharf_call 6, wharf_on_host 2; 0 problems
+ * stdout: [0-9]+ steps, [0-9]{3,} in the library; switch 8 times, 8 back, wharf_call 6, wharf_on_host 2; 0 problems
  * case step_panic
  * args: step_panic
  * arch: x86_64
  * wrap: tracer
- * stdout: [0-9]+ steps, [0-9]{4,} in the library; switch 2 times, 0 back, wharf_call 1, wharf_on_host 0; 0 problems
+ * stdout: [0-9]+ steps, [0-9]{3,} in the library; switch 2 times, 0 back, wharf_call 1, wharf_on_host 0; 0 problems
  * stderr~ 
  * case gdb
  * args: stop
@@ -53,7 +53,8 @@ static wharf_fn act; /* what the callbacks do, with a list of who must be seen *
 /* Who must be seen from where, from the inside out; then comes the C library. */
 static const char *const in_callback[] = {"callback", "wharf_call", "host_thread", NULL};
 static const char *const on_the_host[] = {"back_again", "wharf_on_host", "outer", "wharf_call", "host_thread", NULL};
-static const char *const in_second[] = {"leaf", "wharf_call", "back_again", "wharf_on_host", "outer", "wharf_call", "host_thread", NULL};
+static const char *const in_second[] = {"leaf",  "wharf_call", "back_again",  "wharf_on_host",
+                                        "outer", "wharf_call", "host_thread", NULL};
 
 /* ---- the functions that are to be seen: not static, for dladdr ---- */
 

@@ -3,6 +3,7 @@
 use core::ffi::c_int;
 
 use super::{read_options, status};
+use crate::base::Status;
 use crate::base::status::*;
 use crate::lifecycle::{self, Config};
 use crate::{callback, gmp, sys};
@@ -88,11 +89,20 @@ fn checked(config: &wharf_config) -> Result<Config, c_int> {
 /// Context: a host thread outside callbacks. Signals: not safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn wharf_stop(until: i64) -> c_int {
+    match stopped(until) {
+        Ok(None) => WHARF_OK,
+        Ok(Some(own)) => own.release(),
+        Err(status) => status,
+    }
+}
+
+#[inline(never)]
+fn stopped(until: i64) -> Result<Option<sys::SelfReference>, Status> {
     let _errno = sys::ErrnoGuard::new();
     if callback::inside() {
-        return WHARF_ESTATE;
+        return Err(WHARF_ESTATE);
     }
-    status(lifecycle::stop(until))
+    lifecycle::stop(until)
 }
 
 /// 1 if the runtime runs, else 0.

@@ -67,7 +67,7 @@ fn made() -> u32 {
 pub(crate) fn table_create(limit: u32) -> Option<()> {
     LIMIT.store(limit, Ordering::Relaxed);
     if TABLE.load(Ordering::Relaxed).is_null() {
-        let addr = sys::reserve(size_of::<Table>())?;
+        let addr = sys::reserve(size_of::<Table>(), 0)?;
         // SAFETY: the reservation just made.
         unsafe {
             if !sys::commit(addr, size_of::<Table>()) {

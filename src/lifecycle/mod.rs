@@ -177,7 +177,10 @@ pub(crate) fn entering<T>(bind: impl FnOnce() -> Result<T, Status>) -> Result<T,
 
 /// Ends the runtime: no callback is on when it returns `Ok`, and none begins after.
 /// Not from inside a callback; the caller has looked.
-pub(crate) fn stop(until_ns: i64) -> Result<(), Status> {
+///
+/// What it gives out is the library's reference on itself, to be released when nothing of the
+/// library runs any more: by whoever returns to the host.
+pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> {
     let mut runtime = LOCK.take(until_ns).map_err(refused)?;
     match STATE.load(Ordering::Acquire) {
         FRESH => return Err(WHARF_ESTATE),
@@ -186,7 +189,7 @@ pub(crate) fn stop(until_ns: i64) -> Result<(), Status> {
     }
     if runtime.starts > 1 {
         runtime.starts -= 1;
-        return Ok(());
+        return Ok(None);
     }
     STATE.store(STOPPING, Ordering::SeqCst);
     if !wait_until_quiet(until_ns) {
@@ -203,12 +206,7 @@ pub(crate) fn stop(until_ns: i64) -> Result<(), Status> {
     runtime.starts = 0;
     let own = runtime.own.take();
     STATE.store(STOPPED, Ordering::Release);
-    drop(runtime);
-    // Last: if the host has closed the library, nothing of it may run after this.
-    if let Some(own) = own {
-        own.release();
-    }
-    Ok(())
+    Ok(own)
 }
 
 /// Whether the process exits: then the library's finaliser does not mean an unloading.

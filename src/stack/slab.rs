@@ -301,13 +301,26 @@ impl<T: Default> Stacks<T> {
     }
 }
 
+/// Where slab `at` would best be: low, and not to be guessed. A fortified `longjmp` lets a callback
+/// jump to the host's frames only upward, and the kernel puts threads' stacks high.
+fn hint(at: usize, most_bytes: usize) -> usize {
+    const LOW: u64 = 64 << 30;
+    const SPREAD: u64 = 32 << 30;
+    if size_of::<usize>() < 8 {
+        return 0;
+    }
+    let drawn = sys::drawn_at_exec() as u64 % SPREAD;
+    let hint = (LOW + drawn) as usize + at.saturating_mul(most_bytes);
+    hint & !(sys::page_bytes() - 1)
+}
+
 fn make_slab<T: Default>(slab: u32, count: u32, geometry: Geometry) -> Option<*mut Slab<T>> {
     let page = sys::page_bytes();
     let head = (size_of::<Slab<T>>() + count as usize * size_of::<Slot<T>>()).next_multiple_of(page);
     let stride = geometry.stack_bytes + geometry.guard_bytes;
     // One more guard at the end, so that the highest stack has one above it too.
     let bytes = head + stride * count as usize + geometry.guard_bytes;
-    let base = sys::reserve(bytes)?;
+    let base = sys::reserve(bytes, hint(slab as usize, stride << SHIFT))?;
     // SAFETY: the head lies in the reservation just made.
     if !unsafe { sys::commit(base, head) } {
         // SAFETY: as above; nobody has seen it.

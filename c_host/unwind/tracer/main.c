@@ -59,7 +59,8 @@ static void tell(const char *what)
     for (int i = 0; i < now.count; i++) {
         uintptr_t pc = now.frames[i].pc;
         mapping *in = mapping_at(pc);
-        fprintf(stderr, "  #%d %#lx, text of %s + %#lx, CFA %#lx\n", i, pc, in ? in->file : "?", in ? pc - in->low : 0, now.frames[i].cfa);
+        const char *file = in != NULL ? in->file : "?";
+        fprintf(stderr, "  #%d %s+%#lx, CFA %#lx\n", i, file, pc - process_base(file), now.frames[i].cfa);
     }
 }
 
@@ -150,8 +151,10 @@ static void begin(pid_t thread)
 
 static void end(void)
 {
-    printf("%ld steps, %ld in the library; switch %d times, %d back, wharf_call %d, wharf_on_host %d; %ld problems\n", steps, in_text,
-           functions[SWITCH].entered, functions[SWITCH].left, functions[CALL].entered, functions[ON_HOST].entered, problems);
+    printf("%ld steps, %ld in the library; switch %d times, %d back, ", steps, in_text, functions[SWITCH].entered,
+           functions[SWITCH].left);
+    printf("wharf_call %d, wharf_on_host %d; %ld problems\n", functions[CALL].entered, functions[ON_HOST].entered,
+           problems);
     fflush(stdout);
 }
 

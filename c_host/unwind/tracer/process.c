@@ -43,10 +43,12 @@ void process_open(pid_t of)
             continue;
         mapping_count++;
         is->runs = mode[2] == 'x';
-        if (mode[1] == 'w' || (is->copy = malloc(is->high - is->low)) == NULL || read_memory(is->low, is->copy, is->high - is->low))
-            continue;
-        free(is->copy);
-        is->copy = NULL;
+        size_t bytes = is->high - is->low;
+        is->copy = mode[1] == 'w' ? NULL : malloc(bytes);
+        if (is->copy != NULL && !read_memory(is->low, is->copy, bytes)) {
+            free(is->copy);
+            is->copy = NULL;
+        }
     }
     if (maps != NULL)
         fclose(maps);
@@ -114,8 +116,8 @@ static const Elf64_Sym *symbol_in(const char *elf, const char *name)
     return NULL;
 }
 
-/* Where the file lies: its first byte, address 0 of its symbols. */
-static uintptr_t base_of(const char *file)
+/* The file's first byte: that is address 0 of what can be loaded anywhere. */
+uintptr_t process_base(const char *file)
 {
     for (int i = 0; i < mapping_count; i++) {
         if (strcmp(mappings[i].file, file) == 0)
@@ -129,7 +131,7 @@ int process_function(const char *file, const char *name, uintptr_t *low, uintptr
     char whole[PATH_MAX];
     struct stat is;
     const char *found = realpath(file, whole);
-    uintptr_t base = found != NULL ? base_of(whole) : 0;
+    uintptr_t base = found != NULL ? process_base(whole) : 0;
     int fd = base != 0 ? open(whole, O_RDONLY | O_CLOEXEC) : -1;
     if (fd < 0 || fstat(fd, &is) != 0)
         return 0;

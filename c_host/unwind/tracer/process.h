@@ -1,4 +1,4 @@
-/* What is mapped in a stopped process, its memory and its registers, each asked of the kernel once where it cannot change. */
+/* What is mapped in a stopped process, its memory and a thread's registers. What cannot change is read once. */
 #ifndef PROCESS_H
 #define PROCESS_H
 
@@ -24,6 +24,9 @@ void process_stopped(pid_t thread, struct user_regs_struct *registers);
 int process_word(uintptr_t address, uintptr_t *out);
 
 mapping *mapping_at(uintptr_t address);
+
+/* Where address 0 of a mapped file's symbols lies. */
+uintptr_t process_base(const char *file);
 
 /* Where a function that the file's .symtab names lies in the process; whether it was found. */
 int process_function(const char *file, const char *name, uintptr_t *low, uintptr_t *high);

@@ -67,7 +67,8 @@ void walk_open(pid_t thread)
 /* Fills one frame but its CFA. */
 static int fill(unw_cursor_t *cursor, frame *out)
 {
-    static const int saved[SAVED] = {UNW_X86_64_RBP, UNW_X86_64_RBX, UNW_X86_64_R12, UNW_X86_64_R13, UNW_X86_64_R14, UNW_X86_64_R15};
+    static const int saved[SAVED] = {UNW_X86_64_RBP, UNW_X86_64_RBX, UNW_X86_64_R12,
+                                     UNW_X86_64_R13, UNW_X86_64_R14, UNW_X86_64_R15};
     out->cfa = 0;
     if (unw_get_reg(cursor, UNW_REG_IP, &out->pc) < 0)
         return 0;

@@ -26,9 +26,12 @@ pub(crate) fn self_reference(symbol: *const c_void) -> Option<SelfReference> {
 }
 
 impl SelfReference {
-    pub(crate) fn release(self) {
+    /// Gives the reference back; 0. If it was the last one, there is nothing to return to: this must
+    /// be the caller's last call, which the compiler makes a jump.
+    #[inline(always)]
+    pub(crate) fn release(self) -> libc::c_int {
         // SAFETY: the handle came from dlopen and is given back once.
-        unsafe { libc::dlclose(self.0) };
+        unsafe { libc::dlclose(self.0) }
     }
 }
 

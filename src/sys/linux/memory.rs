@@ -1,8 +1,6 @@
 //! Address space and pages. Reserved, not spent: a reservation has no pages until they are touched,
 //! never huge ones, never locked ones.
 
-use core::ptr;
-
 /// The size of a page in bytes. `[sig]` after the first call.
 pub(crate) fn page_bytes() -> usize {
     static PAGE: once_cell::race::OnceNonZeroUsize = once_cell::race::OnceNonZeroUsize::new();
@@ -12,11 +10,12 @@ pub(crate) fn page_bytes() -> usize {
         .get()
 }
 
-/// Reserves `bytes` of address space without access. `[sig]`
-pub(crate) fn reserve(bytes: usize) -> Option<usize> {
+/// Reserves `bytes` of address space without access, at `hint` if that is free; 0 is anywhere.
+/// `[sig]`
+pub(crate) fn reserve(bytes: usize, hint: usize) -> Option<usize> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
-    let addr = unsafe { libc::mmap(ptr::null_mut(), bytes, libc::PROT_NONE, flags, -1, 0) };
+    // SAFETY: a new mapping where nothing is touches nothing that exists.
+    let addr = unsafe { libc::mmap(hint as *mut _, bytes, libc::PROT_NONE, flags, -1, 0) };
     if addr == libc::MAP_FAILED {
         return None;
     }
@@ -28,6 +27,15 @@ pub(crate) fn reserve(bytes: usize) -> Option<usize> {
         libc::madvise(addr, bytes, libc::MADV_NOHUGEPAGE);
     }
     Some(addr as usize)
+}
+
+/// A number that the kernel drew for this process. `[sig]`
+pub(crate) fn drawn_at_exec() -> usize {
+    // SAFETY: AT_RANDOM is the address of sixteen bytes that nobody writes.
+    unsafe {
+        let bytes = libc::getauxval(libc::AT_RANDOM) as *const usize;
+        if bytes.is_null() { 0 } else { bytes.read_unaligned() }
+    }
 }
 
 /// Makes a reserved range readable and writable. `[sig]`
@@ -128,7 +136,7 @@ fn membarrier(command: libc::c_int) -> bool {
 /// every processor that runs a thread of ours, on x86.
 fn shoot_down() {
     let page = page_bytes();
-    if let Some(addr) = reserve(page) {
+    if let Some(addr) = reserve(page, 0) {
         // SAFETY: the reservation just made.
         unsafe {
             if commit(addr, page) {
