@@ -195,6 +195,8 @@ static void call_on()
     int count = 0;
     call(one_stack, &count);
     CHECK_EQ(count, 1);
+    if (named("longjmp"))
+        CHECK_EQ(W->detach(), WHARF_OK);
     CHECK_EQ(stats().stacks_used, 0);
 }
 

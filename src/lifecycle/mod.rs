@@ -245,19 +245,24 @@ fn wait_until_quiet(until_ns: i64) -> bool {
     gmp::each_bound().for_each(|(_, m)| m.gate.store(gmp::CLOSED, Ordering::Relaxed));
     // [gate] From here on every owner that is not inside sees its gate closed.
     sys::barrier();
-    loop {
-        // An ended thread's stale callbacks hold nobody up.
-        gmp::sweep();
-        if gmp::each_bound().all(|(_, m)| m.quiet()) {
-            return true;
+    // Once seen quiet behind its closed gate, an M stays so: what a new call sets for a moment, until
+    // it has looked at the gate, is no callback.
+    let mut left = gmp::each_m().peekable();
+    while let Some(m) = left.peek() {
+        if m.quiet() {
+            left.next();
+            continue;
         }
+        // An ended thread's callbacks hold nobody up.
+        gmp::sweep();
         let left_ns = until_ns.saturating_sub(sys::now_ns());
-        if left_ns <= 0 {
+        if left_ns <= 0 && !m.quiet() {
             return false;
         }
-        sys::nap(nap_ns.min(left_ns));
+        sys::nap(nap_ns.clamp(0, left_ns.max(0)));
         nap_ns = (nap_ns * 2).min(NAP_NS.end);
     }
+    true
 }
 
 /// Opens a gate that was closed for a while, and wakes its owner.
