@@ -88,40 +88,44 @@ static void fresh(void)
 /* ---- all at once ---- */
 
 static pthread_barrier_t ready, done;
-static atomic_int returned, started;
-static int storm_count;
 static int storm_calls;
-static double began, ended;
 
-static void *storms(UNUSED void *arg)
+typedef struct stormer {
+    pthread_t thread;
+    double arrived, returned;
+} stormer;
+
+static void *storms(void *arg)
 {
+    stormer *self = arg;
+    self->arrived = now_ns();
     pthread_barrier_wait(&ready);
-    if (atomic_fetch_add(&started, 1) == 0)
-        began = now_ns();
     if (storm_calls)
         call(empty, NULL);
     else
         plain(NULL);
-    if (atomic_fetch_add(&returned, 1) == storm_count - 1)
-        ended = now_ns();
+    self->returned = now_ns();
     pthread_barrier_wait(&done);
     return NULL;
 }
 
-/* From the moment the barrier opens until the last call has returned. */
-static double storm_ms(int calls)
+/* From the moment the barrier opens, which is when the last one arrives, until the last call has returned. */
+static double storm_ms(int count, int calls)
 {
     storm_calls = calls;
-    atomic_store(&returned, 0);
-    atomic_store(&started, 0);
-    barrier_for(&ready, storm_count);
-    barrier_for(&done, storm_count);
-    pthread_t *threads = calloc((size_t)storm_count, sizeof *threads);
-    for (int i = 0; i < storm_count; i++)
-        threads[i] = spawn(65536, storms, NULL);
-    for (int i = 0; i < storm_count; i++)
-        join(threads[i]);
-    free(threads);
+    barrier_for(&ready, count);
+    barrier_for(&done, count);
+    stormer *all = calloc((size_t)count, sizeof *all);
+    CHECK(all != NULL);
+    for (int i = 0; i < count; i++)
+        all[i].thread = spawn(65536, storms, &all[i]);
+    double began = 0, ended = 0;
+    for (int i = 0; i < count; i++) {
+        join(all[i].thread);
+        began = all[i].arrived > began ? all[i].arrived : began;
+        ended = all[i].returned > ended ? all[i].returned : ended;
+    }
+    free(all);
     return (ended - began) / 1e6;
 }
 
@@ -129,9 +133,8 @@ int main(int argc, char **argv)
 {
     load_wharf();
     if (argc > 1) {
-        storm_count = atoi(argv[1]);
-        say("storm.plain", storm_ms(0));
-        say("storm", storm_ms(1));
+        say("storm.plain", storm_ms(atoi(argv[1]), 0));
+        say("storm", storm_ms(atoi(argv[1]), 1));
         return 0;
     }
     lives();

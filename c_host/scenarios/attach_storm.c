@@ -6,6 +6,9 @@
  * case lazy
  * args: lazy
  * stdout: OK
+ * case started
+ * args: started
+ * stdout: OK
  * case attach
  * args: attach
  * stdout: OK
@@ -96,6 +99,8 @@ int main(UNUSED int argc, char **argv)
 {
     load_wharf();
     attach_first = is_case(argv, "attach");
+    if (is_case(argv, "started"))
+        CHECK_EQ(W->start(NULL), WHARF_OK);
     in_time(storm());
     if (is_case(argv, "again")) {
         uint32_t made = stats().threads_made;

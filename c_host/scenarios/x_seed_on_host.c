@@ -8,16 +8,16 @@
  * symbols: yes
  * case first
  * args: first
- * frames: boom wharf_on_host callback wharf_call host_thread
+ * frames: boom wharf_on_host callback wharf_call host_thread <libc> <libc> <end>
  * case second
  * args: second
- * frames: boom wharf_on_host callback wharf_call host_thread
+ * frames: boom wharf_on_host callback wharf_call host_thread <libc> <libc> <end>
  * case second_plain
  * args: second_plain
- * frames: boom wharf_call host_thread
+ * frames: boom wharf_call host_thread <libc> <libc> <end>
  * case second_after_exit
  * args: second_after_exit
- * frames: boom wharf_on_host callback wharf_call host_thread
+ * frames: boom wharf_on_host callback wharf_call host_thread <libc> <libc> <end>
  */
 #include "scenario.h"
 

@@ -173,6 +173,7 @@ pub(crate) unsafe fn behind_switch(slot: usize) -> [usize; 3] {
 #[unsafe(naked)]
 unsafe extern "C" fn capture(regs: *mut Regs) {
     naked_asm!(
+        ".cfi_startproc",
         "mov [rdi + 8*3], rbx",
         "mov [rdi + 8*6], rbp",
         "lea rax, [rsp + 8]",
@@ -184,6 +185,7 @@ unsafe extern "C" fn capture(regs: *mut Regs) {
         "mov rax, [rsp]",
         "mov [rdi + 8*16], rax",
         "ret",
+        ".cfi_endproc",
     )
 }
 

@@ -4,7 +4,7 @@
 //! A call looks at a glance: a record is dead if its frame is gone. One whose frame still stands may
 //! be a fiber's that comes back, and counts as alive: its stack is kept until the frame is written
 //! over, or the thread says that it is outside. That is what stop, attach and detach mean, and
-//! there is time then: on the thread's own stack, what lies below the present frames is dead.
+//! there is time then: on the thread's own stack, what the present frames have passed is dead.
 
 use crate::arch::{self, Regs};
 use crate::base::atomic::Ordering;
@@ -32,13 +32,15 @@ pub(super) fn reap_thoroughly(m: &M) {
         return;
     }
     let own = sys::thread_stack();
-    if !own.contains(&sp) || !traceback::is_whole(&Regs::capture()) {
-        return;
-    }
+    let here = Regs::capture();
     for slot in m.stacks().filter(|slot| slot.busy()) {
         let host_sp = slot.record.host_sp.load(Ordering::Relaxed);
-        if own.contains(&host_sp) && host_sp < sp {
-            m.leave(slot);
+        if own.contains(&sp) && own.contains(&host_sp) {
+            // SAFETY: [g0-sp] `is_dead` found the switch's frame readable, at this same entry.
+            let [end, ..] = unsafe { arch::behind_switch(host_sp) };
+            if traceback::is_passed(&here, end) {
+                m.leave(slot);
+            }
         }
     }
 }

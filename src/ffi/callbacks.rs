@@ -97,7 +97,8 @@ impl Default for wharf_attach_options {
 /// Returns `WHARF_OK`; `WHARF_EINVAL`: an unknown flag, `size` or non-zero reserved word, or more
 /// `touch_bytes` than a stack has; `WHARF_ESTATE`: from inside a callback; else as `wharf_call`.
 ///
-/// Context: a host thread outside callbacks. Signals: safe. Source: Go's needm.
+/// Context: a host thread outside callbacks. Signals: safe on a thread that is not attached. Source:
+/// Go's needm.
 ///
 /// # Safety
 /// `options` is NULL or readable for its `size`; its name is NULL or a string.

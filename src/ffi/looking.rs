@@ -74,11 +74,15 @@ pub unsafe extern "C" fn wharf_stats_read(out: *mut wharf_stats) -> c_int {
 ///
 /// `fd`: where to; stays the caller's. A reader that takes nothing is waited for, two seconds in all.
 ///
-/// Returns `WHARF_OK`; `WHARF_ESYS`: not all could be written, errno says why.
+/// Returns `WHARF_OK`; `WHARF_EINVAL`: `fd` is negative; `WHARF_ESYS`: not all could be written, errno
+/// says why, EAGAIN if the reader was too slow.
 ///
 /// Context: any. Signals: safe; errno is kept on success.
 #[unsafe(no_mangle)]
 pub extern "C" fn wharf_dump(fd: c_int) -> c_int {
+    if fd < 0 {
+        return WHARF_EINVAL;
+    }
     let errno = sys::ErrnoGuard::new();
     if census::dump(fd) {
         return status(Ok(()));

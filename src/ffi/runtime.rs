@@ -30,15 +30,18 @@ pub struct wharf_config {
 /// Starts the runtime, or counts one more start of a running one.
 ///
 /// Optional: the first `wharf_call` starts it with defaults (that start is not counted). Touches
-/// nothing of the host's: no thread is made, no handler installed, no environment read.
+/// nothing of the host's: no thread is made, no handler installed, no environment read. From here to
+/// the last stop the library holds a reference on itself, and `dlclose` unloads nothing; after a
+/// start by the first call alone, `dlclose` waits for running callbacks, stops, and unloads.
 ///
 /// `config`: what is wanted; NULL is all defaults; read during the call. Of a running runtime
 /// nothing here can be changed: a field that asks for something else than is in force is
 /// `WHARF_ESTATE`, and `wharf_dump` names it.
 ///
 /// Returns `WHARF_OK`; `WHARF_EINVAL`: a field is out of range, `size` is unknown, or a reserved
-/// word is not zero; `WHARF_ESTATE`: see above; `WHARF_ENOMEM`; `WHARF_ESYS`: the kernel has no
-/// membarrier(2) (Linux 4.14).
+/// word is not zero; `WHARF_ESTATE`: see above; `WHARF_STOPPED`: the runtime is just being stopped;
+/// `WHARF_ENOMEM`; `WHARF_ESYS`: the kernel has no membarrier(2) (Linux 4.14) nor anything in its
+/// place.
 ///
 /// Context: any thread, in a callback too (then it runs already). Signals: not safe.
 ///

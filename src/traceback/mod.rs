@@ -12,16 +12,16 @@
 //! | `image` | what do its headers say? |
 //! | `sigreturn`, `rows`, `unwind` | who called this frame? |
 //! | `symbols` | what is this function called? |
-//! | `whole` | is this a thread's own stack? |
+//! | `passed` | was a frame given up? |
 
 mod image;
 mod memory;
 mod modules;
+mod passed;
 mod rows;
 mod sigreturn;
 mod symbols;
 mod unwind;
-mod whole;
 
 #[cfg(test)]
 mod tests;
@@ -32,11 +32,11 @@ use core::cell::UnsafeCell;
 use core::fmt::Write;
 use memory::Memory;
 use modules::Maps;
+pub(crate) use passed::is_passed;
 use rows::Rows;
 use symbols::{Name, Names};
 pub(crate) use unwind::Frame;
 use unwind::{Cursor, Link, Step};
-pub(crate) use whole::is_whole;
 
 /// How many frames are printed of each end of a long trace.
 const HALF: usize = 50;

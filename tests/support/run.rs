@@ -52,9 +52,19 @@ pub fn case(case: &Case, host: Result<&PathBuf, &String>, workshop: &Workshop) -
         "{line}\n{}\n--- ended by {:?}\n--- stdout\n{}\n--- stderr\n{}",
         complaints.join("\n"),
         ran.status,
-        ran.stdout.trim_end(),
-        ran.stderr.trim_end()
+        start(&ran.stdout),
+        start(&ran.stderr)
     ))
+}
+
+/// What is shown of a stream: all of it, unless a host went wild.
+fn start(text: &str) -> String {
+    const MOST_BYTES: usize = 64 << 10;
+    let text = text.trim_end();
+    match text.char_indices().map(|(at, _)| at).find(|at| *at >= MOST_BYTES) {
+        Some(at) => format!("{}\n... and {} bytes more", &text[..at], text.len() - at),
+        None => text.to_string(),
+    }
 }
 
 /// What to type to run it by hand.

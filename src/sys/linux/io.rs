@@ -14,7 +14,10 @@ pub(crate) fn write_all(fd: i32, bytes: &[u8], deadline_ns: i64) -> bool {
             // SAFETY: `wait` is one pollfd; the chunk is readable.
             let sent = unsafe {
                 match libc::syscall(libc::SYS_ppoll, &mut wait, 1, &left, 0, 0) {
-                    0 => return false,
+                    0 => {
+                        *libc::__errno_location() = libc::EAGAIN;
+                        return false;
+                    }
                     _ => libc::syscall(libc::SYS_write, fd, chunk.as_ptr(), chunk.len()),
                 }
             };
