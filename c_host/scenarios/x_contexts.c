@@ -2,8 +2,7 @@
  * a row for each function and argument, a column for each context. Each cell is a process of its own.
  * source: DESIGN.md section 3 (ARCHITECTURE.md's table function x context)
  * timeout: 120
- * stdout~ ^function
- * stdout!~ hang|SIG(SEGV|BUS|ILL|TRAP|KILL)
+ * table: x_contexts.txt
  */
 #include "scenario.h"
 

@@ -27,6 +27,7 @@
 //! | `serial: yes` | nothing else runs beside it |
 //! | `status: 0`, `status: signal SIGABRT` | how it ends (default 0) |
 //! | `stdout: regex` | exactly these lines, one key a line, in this order |
+//! | `table: f.txt` | stdout is that file, but for spaces at the ends of lines |
 //! | `stdout~ regex`, `stdout!~ regex` | matches somewhere, nowhere; `\n` and `\t` are understood |
 //! | `stderr: stderr~ stderr!~` | the same; a stream without any key must stay empty |
 //! | `frames: a b\|c <libc> <end>` | the panic's trace is well formed and names these functions in this order; any function of the C library; nothing more |
@@ -153,6 +154,11 @@ fn parse(path: &Path, head: &str) -> Result<Source, String> {
             in_keys = true;
             let first = source.cases.is_empty();
             let case = source.cases.last_mut().unwrap_or(&mut shared);
+            if key == "table" {
+                let table = fs::read_to_string(dir.join(value)).map_err(|e| format!("{value}: {e}"))?;
+                case.stdout.lines.extend(table.lines().map(literal));
+                continue;
+            }
             let known = case.set(key, value)? || first && source.set(dir, key, value);
             if !known {
                 return Err(format!("unknown or misplaced key: {line}"));
@@ -165,6 +171,16 @@ fn parse(path: &Path, head: &str) -> Result<Source, String> {
         source.cases.push(shared);
     }
     Ok(source)
+}
+
+/// A regex for exactly this line, and spaces after it.
+fn literal(line: &str) -> String {
+    let escape = |c: char| match c {
+        '_' | ' ' => c.to_string(),
+        c if c.is_ascii_alphanumeric() => c.to_string(),
+        c => format!("\\{c}"),
+    };
+    line.trim_end().chars().map(escape).collect::<String>() + " *"
 }
 
 /// `key: value`, `key~ value` or `key!~ value`; the key keeps its sign, but not a colon.

@@ -1,6 +1,7 @@
 //! Clocks and naps.
 
 /// Nanoseconds on the monotonic clock. `[sig]`
+#[allow(clippy::unnecessary_cast)] // Not so on 32-bit machines.
 pub(crate) fn now_ns() -> i64 {
     let mut at = timespec(0);
     // SAFETY: `at` is writable.
