@@ -33,6 +33,11 @@ impl<T> Lock<T> {
         Lock { owner: AtomicU32::new(0), value: UnsafeCell::new(value) }
     }
 
+    /// Whether this thread has it. `[sig]`
+    pub(crate) fn is_mine(&self) -> bool {
+        self.owner.load(Ordering::Relaxed) == sys::gettid() as u32
+    }
+
     /// Waits for the lock until `deadline_ns`. `[sig]`
     pub(crate) fn take(&self, deadline_ns: i64) -> Result<Held<'_, T>, Refused> {
         let me = sys::gettid() as u32;

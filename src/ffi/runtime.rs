@@ -40,8 +40,7 @@ pub struct wharf_config {
 ///
 /// Returns `WHARF_OK`; `WHARF_EINVAL`: a field is out of range, `size` is unknown, or a reserved
 /// word is not zero; `WHARF_ESTATE`: see above; `WHARF_STOPPED`: the runtime is just being stopped;
-/// `WHARF_ENOMEM`; `WHARF_ESYS`: the kernel has no membarrier(2) (Linux 4.14) nor anything in its
-/// place.
+/// `WHARF_ENOMEM`.
 ///
 /// Context: any thread, in a callback too (then it runs already). Signals: not safe.
 ///

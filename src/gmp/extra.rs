@@ -116,7 +116,11 @@ pub(crate) fn getextram() -> Option<&'static M> {
     }
     take_spare()
         .or_else(|| {
-            if made() < SWEEP_AT.load(Ordering::Relaxed) {
+            // One taker of a crowd: whoever moves the mark.
+            let mark = SWEEP_AT.load(Ordering::Relaxed);
+            if made() < mark
+                || SWEEP_AT.compare_exchange(mark, 2 * mark, Ordering::Relaxed, Ordering::Relaxed).is_err()
+            {
                 return None;
             }
             sweep();

@@ -25,6 +25,7 @@ const FRESH: u32 = 0;
 const RUNNING: u32 = 1;
 const STOPPING: u32 = 2;
 const STOPPED: u32 = 3;
+const STARTING: u32 = 4;
 
 static STATE: AtomicU32 = AtomicU32::new(FRESH);
 /// Threads that are between the look at STATE and a bound M: stop waits for them.
@@ -57,6 +58,7 @@ pub(crate) fn state() -> (&'static str, Option<&'static str>) {
     let name = match STATE.load(Ordering::Acquire) {
         FRESH => "fresh",
         RUNNING => "running",
+        STARTING => "starting",
         STOPPING => "stopping",
         _ => "stopped",
     };
@@ -84,20 +86,27 @@ pub(crate) fn start(config: Config) -> Result<(), Status> {
     Ok(())
 }
 
-/// The start that a first call makes: defaults, and no count.
+/// The start that a first call makes: defaults, and no count. `[sig]`
 pub(crate) fn start_lazily() -> Result<(), Status> {
-    if running() {
-        return Ok(());
-    }
-    if STATE.load(Ordering::Acquire) != FRESH {
-        return Err(WHARF_STOPPED);
-    }
-    // A handler that interrupts the start on this very thread cannot wait for it.
-    let mut runtime = LOCK.take(i64::MAX).map_err(|_| WHARF_ELIMIT)?;
-    match STATE.load(Ordering::Acquire) {
-        RUNNING => Ok(()),
-        FRESH => launch(&Config::default(), &mut runtime),
-        _ => Err(WHARF_STOPPED),
+    const LOOK_NS: i64 = 1_000_000;
+    loop {
+        let state = STATE.load(Ordering::Acquire);
+        match state {
+            RUNNING => return Ok(()),
+            FRESH => match LOCK.take(0) {
+                Ok(mut runtime) if STATE.load(Ordering::Acquire) == FRESH => {
+                    return launch(&Config::default(), &mut runtime);
+                }
+                // A handler that interrupts the start on this very thread cannot wait for it.
+                Err(Refused::Mine) => return Err(WHARF_ELIMIT),
+                Ok(_) | Err(Refused::Late) => {}
+            },
+            STARTING if LOCK.is_mine() => return Err(WHARF_ELIMIT),
+            STARTING => {}
+            _ => return Err(WHARF_STOPPED),
+        }
+        // On the state and not on the lock, so that a storm of first calls is let go at once.
+        sys::futex_wait(&STATE, state, LOOK_NS);
     }
 }
 
@@ -137,12 +146,18 @@ fn conflict(config: &Config, runtime: &Runtime) -> Option<&'static &'static str>
 }
 
 fn launch(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
+    let before = STATE.swap(STARTING, Ordering::Relaxed);
+    let launched = prepare(config, runtime);
+    // Release: pairs with the acquire of every look at STATE.
+    STATE.store(if launched.is_ok() { RUNNING } else { before }, Ordering::Release);
+    sys::futex_wake_all(&STATE);
+    launched
+}
+
+fn prepare(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
     // Reading its address keeps the finaliser in the library.
     core::hint::black_box(&raw const AT_UNLOAD);
     let or = |asked: usize, default: usize| if asked == 0 { default } else { asked };
-    if !sys::barrier_register() {
-        return Err(WHARF_ESYS);
-    }
     runtime.max_threads = or(config.max_threads as usize, gmp::MAX_THREADS as usize) as u32;
     gmp::table_create(runtime.max_threads).ok_or(WHARF_ENOMEM)?;
     gmp::STACKS.configure(Geometry {
@@ -157,8 +172,6 @@ fn launch(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
     }
     runtime.hook = Some(panic::Hook::install());
     REFUSED.store(core::ptr::null_mut(), Ordering::Relaxed);
-    // Release: pairs with the acquire of every look at STATE.
-    STATE.store(RUNNING, Ordering::Release);
     Ok(())
 }
 

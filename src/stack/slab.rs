@@ -8,12 +8,13 @@ use crate::sys;
 
 /// The most stacks that one slab holds; a slot's number is `slab << SHIFT | index`.
 const SHIFT: u32 = 10;
-/// The most slabs: enough for 65 536 stacks after the first ten, which double in size.
+/// The most slabs: enough for 65 536 stacks, although the first three are smaller.
 const SLABS: usize = 80;
-/// Stacks in the first slab: what an idle runtime reserves.
+/// Stacks in the first slab: what an idle runtime reserves. The next ones grow eightfold.
 const FIRST: u32 = 2;
+const GROWTH: usize = 3;
 
-/// How often, and how long at a time, a thread waits for another to make a slab.
+/// How often, and how long at a time, a thread waits for another to make stacks.
 const WAITS: u32 = 20;
 const WAIT_NS: i64 = 50_000_000;
 
@@ -99,8 +100,10 @@ impl<T> Slab<T> {
 pub(crate) struct Stacks<T> {
     slabs: [AtomicPtr<Slab<T>>; SLABS],
     free: Freelist,
-    /// The tid of the thread that makes a slab, or 0.
+    /// The tid of the thread that makes stacks, or 0.
     maker: AtomicU32,
+    /// How many wait for it.
+    waiting: AtomicU32,
     stack_bytes: AtomicUsize,
     guard_bytes: AtomicUsize,
 }
@@ -111,6 +114,7 @@ impl<T: Default> Stacks<T> {
             slabs: [const { AtomicPtr::new(ptr::null_mut()) }; SLABS],
             free: Freelist::new(),
             maker: AtomicU32::new(0),
+            waiting: AtomicU32::new(0),
             stack_bytes: AtomicUsize::new(0),
             guard_bytes: AtomicUsize::new(0),
         }
@@ -132,20 +136,54 @@ impl<T: Default> Stacks<T> {
     }
 
     /// Takes a stack that nobody uses; `None` if the system gives no memory. `[sig]`
+    ///
+    /// When there is none, one thread makes some and the others wait: a crowd that makes one each
+    /// stands in its own way. A handler that interrupted the maker makes its own.
     pub(crate) fn take(&self) -> Option<&Slot<T>> {
-        let slot = match self.free.pop(|number| &self.numbered(number).link) {
-            Some(number) => self.numbered(number),
-            None => self.unused()?,
-        };
+        let me = sys::gettid() as u32;
+        let mut waits = 0;
+        loop {
+            if let Some(number) = self.free.pop(|number| &self.numbered(number).link) {
+                let slot = self.numbered(number);
+                return self.make_accessible(slot).then_some(slot);
+            }
+            // Who has waited for long takes over from a maker that a fork has left behind.
+            let maker = if waits < WAITS { 0 } else { self.maker.load(Ordering::Relaxed) };
+            match self.maker.compare_exchange(maker, me, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return self.make(),
+                Err(maker) if maker == me => return self.unused(),
+                Err(maker) => {
+                    self.waiting.fetch_add(1, Ordering::Relaxed);
+                    sys::futex_wait(&self.maker, maker, WAIT_NS);
+                    self.waiting.fetch_sub(1, Ordering::Relaxed);
+                    waits += 1;
+                }
+            }
+        }
+    }
+
+    /// Makes a stack for the calling thread, which is the maker, and one for each who waits.
+    fn make(&self) -> Option<&Slot<T>> {
+        let slot = self.unused();
+        let wanted = self.waiting.load(Ordering::Relaxed).min(1 << SHIFT);
+        let made = (0..wanted).map_while(|_| self.unused()).map(|slot| self.give(slot)).count();
+        self.maker.store(0, Ordering::Release);
+        // One more than there are stacks: that one makes the next.
+        sys::futex_wake(&self.maker, made as u32 + 1);
+        slot
+    }
+
+    /// Makes a taken slot's stack accessible; gives it back if that fails.
+    fn make_accessible(&self, slot: &Slot<T>) -> bool {
         if !slot.accessible.load(Ordering::Relaxed) {
             // SAFETY: [slab] the range is the slot's own, and we are its only taker.
             if !unsafe { sys::commit(slot.lo, slot.hi - slot.lo) } {
                 self.give(slot);
-                return None;
+                return false;
             }
             slot.accessible.store(true, Ordering::Relaxed);
         }
-        Some(slot)
+        true
     }
 
     /// Gives back a stack that nothing runs on. `[sig]`
@@ -230,7 +268,7 @@ impl<T: Default> Stacks<T> {
         unsafe { (*slab).slot(number & ((1 << SHIFT) - 1)) }
     }
 
-    /// A slot that was never used, from a new slab if need be.
+    /// A slot that was never used, accessible now, from a new slab if need be.
     fn unused(&self) -> Option<&Slot<T>> {
         let mut at = self.slabs().count().saturating_sub(1);
         loop {
@@ -247,41 +285,15 @@ impl<T: Default> Stacks<T> {
             // Release: pairs with `each`.
             } else if slab.used.compare_exchange(next, next + 1, Ordering::Release, Ordering::Relaxed).is_ok()
             {
-                return Some(slab.slot(next));
+                let slot = slab.slot(next);
+                return self.make_accessible(slot).then_some(slot);
             }
         }
     }
 
-    /// Makes slab `at`, or finds the one that another thread made meanwhile.
+    /// Makes slab `at`, or finds the one that a handler or another thread made meanwhile.
     fn add_slab(&self, at: usize) -> Option<*mut Slab<T>> {
-        let me = sys::gettid() as u32;
-        let place = &self.slabs[at];
-        // One thread makes it and the others wait, for else a storm of threads makes one each. Not
-        // so a handler that interrupted the maker, nor who has waited for long.
-        for _ in 0..WAITS {
-            match self.maker.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed) {
-                Err(maker) if maker != me => sys::futex_wait(&self.maker, maker, WAIT_NS),
-                _ => break,
-            }
-            let made = place.load(Ordering::Acquire);
-            if !made.is_null() {
-                return Some(made);
-            }
-        }
-        let slab = self.install_slab(at);
-        if self.maker.compare_exchange(me, 0, Ordering::Release, Ordering::Relaxed).is_ok() {
-            sys::futex_wake_all(&self.maker);
-        }
-        slab
-    }
-
-    fn install_slab(&self, at: usize) -> Option<*mut Slab<T>> {
-        let place = &self.slabs[at];
-        let made = place.load(Ordering::Acquire);
-        if !made.is_null() {
-            return Some(made);
-        }
-        let mut count = (FIRST << at.min(SHIFT as usize)).min(1 << SHIFT);
+        let mut count = FIRST.checked_shl((GROWTH * at) as u32).map_or(1 << SHIFT, |n| n.min(1 << SHIFT));
         let new = loop {
             match make_slab::<T>(at as u32, count, self.geometry()) {
                 Some(slab) => break slab,
@@ -290,7 +302,7 @@ impl<T: Default> Stacks<T> {
             }
         };
         // Release: pairs with the acquire of everyone who reads the place.
-        match place.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
+        match self.slabs[at].compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Some(new),
             Err(theirs) => {
                 // SAFETY: [slab] ours, and nobody saw it.

@@ -113,23 +113,17 @@ pub(crate) fn readable(addr: usize) -> bool {
     super::errno() == libc::EINVAL
 }
 
-/// Asks for process-wide barriers, once per process. Whether [`barrier`] can be relied on.
-pub(crate) fn barrier_register() -> bool {
-    membarrier(1 << 4) || cfg!(target_arch = "x86_64")
-}
-
 /// A full fence on every running thread of the process: the rare side's half of a plain store and
-/// load on the warm side. `[sig]`
+/// load on the warm side. The first one registers the process, which may take milliseconds. `[sig]`
 pub(crate) fn barrier() {
-    if !membarrier(1 << 3) {
+    const PRIVATE_EXPEDITED: libc::c_int = 1 << 3;
+    const REGISTER: libc::c_int = 1 << 4;
+    // SAFETY: membarrier touches no memory of ours.
+    let membarrier =
+        |command: libc::c_int| unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 };
+    if !membarrier(PRIVATE_EXPEDITED) && !(membarrier(REGISTER) && membarrier(PRIVATE_EXPEDITED)) {
         shoot_down();
     }
-}
-
-/// Linux 4.14: PRIVATE_EXPEDITED, or its registration.
-fn membarrier(command: libc::c_int) -> bool {
-    // SAFETY: membarrier touches no memory of ours.
-    unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 }
 }
 
 /// Where membarrier is missing (an old kernel, a sandbox): taking a touched page away interrupts

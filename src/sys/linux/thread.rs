@@ -47,9 +47,14 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout_ns: i64) {
 
 /// Wakes all who wait on `word`. `[sig]`
 pub(crate) fn futex_wake_all(word: &AtomicU32) {
+    futex_wake(word, i32::MAX as u32);
+}
+
+/// Wakes up to `count` who wait on `word`. `[sig]`
+pub(crate) fn futex_wake(word: &AtomicU32, count: u32) {
     let op = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
     // SAFETY: only the address is used.
-    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), op, i32::MAX, 0, 0, 0) };
+    unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), op, count, 0, 0, 0) };
 }
 
 /// Keeps the host's errno over what happens inside. `[sig]`
