@@ -14,9 +14,8 @@ const SLABS: usize = 80;
 const FIRST: u32 = 2;
 const GROWTH: usize = 3;
 
-/// How often, and how long at a time, a thread waits for another to make stacks.
-const WAITS: u32 = 20;
-const WAIT_NS: i64 = 50_000_000;
+/// How long a thread waits for another to make stacks.
+const PATIENCE_NS: i64 = 1_000_000_000;
 
 /// The sizes of all stacks, in bytes, multiples of a page.
 #[derive(Clone, Copy, PartialEq)]
@@ -141,23 +140,30 @@ impl<T: Default> Stacks<T> {
     /// stands in its own way. A handler that interrupted the maker makes its own.
     pub(crate) fn take(&self) -> Option<&Slot<T>> {
         let me = sys::gettid() as u32;
-        let mut waits = 0;
+        // The maker that we wait for, and until when.
+        let mut patience = (0, 0);
         loop {
             if let Some(number) = self.free.pop(|number| &self.numbered(number).link) {
                 let slot = self.numbered(number);
                 return self.make_accessible(slot).then_some(slot);
             }
-            // Who has waited for long takes over from a maker that a fork has left behind.
-            let maker = if waits < WAITS { 0 } else { self.maker.load(Ordering::Relaxed) };
-            match self.maker.compare_exchange(maker, me, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) => return self.make(),
-                Err(maker) if maker == me => return self.unused(),
-                Err(maker) => {
-                    self.waiting.fetch_add(1, Ordering::Relaxed);
-                    sys::futex_wait(&self.maker, maker, WAIT_NS);
-                    self.waiting.fetch_sub(1, Ordering::Relaxed);
-                    waits += 1;
+            let maker = self.maker.load(Ordering::Relaxed);
+            if maker == me {
+                return self.unused();
+            }
+            let now_ns = sys::now_ns();
+            if maker != 0 && patience.0 != maker {
+                patience = (maker, now_ns + PATIENCE_NS);
+            }
+            // One that takes this long is one that a fork has left behind.
+            if maker == 0 || now_ns > patience.1 {
+                if self.maker.compare_exchange(maker, me, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+                    return self.make();
                 }
+            } else {
+                self.waiting.fetch_add(1, Ordering::Relaxed);
+                sys::futex_wait(&self.maker, maker, PATIENCE_NS);
+                self.waiting.fetch_sub(1, Ordering::Relaxed);
             }
         }
     }
