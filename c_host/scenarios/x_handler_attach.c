@@ -14,6 +14,8 @@
  * args: altstack
  * case cold_altstack
  * args: cold_altstack
+ * case cold_timer
+ * args: cold_timer
  * case many
  * args: many
  */
@@ -21,8 +23,9 @@
 
 #include <signal.h>
 #include <sys/wait.h>
+#include <time.h>
 
-enum { SIGNALLERS = 10, SIGNALS = 100, ROUNDS = 40, COLD_ROUNDS = 60, TARGETS = 8 };
+enum { SIGNALLERS = 10, SIGNALS = 100, ROUNDS = 40, COLD_ROUNDS = 60, TIMER_ROUNDS = 1500, TARGETS = 8 };
 
 static const char *name;
 static pthread_t targets[TARGETS];
@@ -109,15 +112,40 @@ static void check_round(void)
 
 static void add_nothing(UNUSED void *arg) {}
 
+/* A finer storm, from a timer that is on before the first call: it interrupts the start at all its instructions. */
+static void timer_round(void)
+{
+    struct sigevent event;
+    memset(&event, 0, sizeof event);
+    event.sigev_notify = SIGEV_THREAD_ID;
+    event.sigev_signo = SIGUSR1;
+    event._sigev_un._tid = gettid();
+    timer_t timer;
+    CHECK_EQ(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+    struct itimerspec times = {{0, 11000}, {0, 11000}};
+    CHECK_EQ(timer_settime(timer, 0, &times, NULL), 0);
+    for (volatile int i = 0; i < getpid() % 64 * 500; i++) {} /* so that the start meets the first signals, too */
+    while (handler_calls < 20) {
+        call(add, &ran);
+        add(&own_calls);
+    }
+    CHECK_EQ(timer_delete(timer), 0);
+    CHECK_EQ(W->detach(), WHARF_OK);
+}
+
 /* Each in a process of its own: the storm meets the very first call. */
 static void cold_rounds(void)
 {
-    for (int i = 0; i < COLD_ROUNDS; i++) {
+    int rounds = named("timer") ? TIMER_ROUNDS : COLD_ROUNDS;
+    for (int i = 0; i < rounds; i++) {
         pid_t child = fork();
         if (child == 0) {
             alarm(10);
             load_wharf();
-            one_round();
+            if (named("timer"))
+                timer_round();
+            else
+                one_round();
             check_round();
             _exit(handler_limits > 0 ? 3 : 0);
         }
@@ -129,7 +157,7 @@ static void cold_rounds(void)
         CHECK(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 3);
         handler_limits += WEXITSTATUS(status) == 3;
     }
-    printf("OK\nrounds with WHARF_ELIMIT: %ld of %d\n", handler_limits, COLD_ROUNDS);
+    printf("OK\nrounds with WHARF_ELIMIT: %ld of %d\n", handler_limits, rounds);
 }
 
 int main(UNUSED int argc, char **argv)

@@ -121,7 +121,8 @@ pub(crate) fn barrier() {
     // SAFETY: membarrier touches no memory of ours.
     let membarrier =
         |command: libc::c_int| unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) == 0 };
-    if !membarrier(PRIVATE_EXPEDITED) && !(membarrier(REGISTER) && membarrier(PRIVATE_EXPEDITED)) {
+    let fenced = membarrier(PRIVATE_EXPEDITED) || membarrier(REGISTER) && membarrier(PRIVATE_EXPEDITED);
+    if !fenced {
         shoot_down();
     }
 }
