@@ -43,6 +43,16 @@ static void add(void *arg)
     __atomic_fetch_add((long *)arg, 1, __ATOMIC_RELAXED);
 }
 
+static timer_t timer;
+static int timer_is_on;
+
+/* Counted from the handler's end, so that what it interrupts always gets on a little. */
+static void set_timer(long ns)
+{
+    struct itimerspec times = {{0, 0}, {0, ns}};
+    CHECK_EQ(timer_settime(timer, 0, &times, NULL), 0);
+}
+
 static void handler(UNUSED int signal)
 {
     int saved = errno;
@@ -51,6 +61,8 @@ static void handler(UNUSED int signal)
     if (status != WHARF_ELIMIT)
         CHECK_EQ(status, WHARF_OK);
     add(status == WHARF_OK ? &handler_ok : &handler_limits);
+    if (timer_is_on)
+        set_timer(500 + handler_calls * 700 % 20000);
     CHECK_EQ(errno, saved);
 }
 
@@ -120,15 +132,14 @@ static void timer_round(void)
     event.sigev_notify = SIGEV_THREAD_ID;
     event.sigev_signo = SIGUSR1;
     event._sigev_un._tid = gettid();
-    timer_t timer;
     CHECK_EQ(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
-    struct itimerspec times = {{0, 11000}, {0, 11000}};
-    CHECK_EQ(timer_settime(timer, 0, &times, NULL), 0);
-    for (volatile int i = 0; i < getpid() % 64 * 500; i++) {} /* so that the start meets the first signals, too */
+    timer_is_on = 1;
+    set_timer(1 + getpid() % 128 * 250);
     while (handler_calls < 20) {
         call(add, &ran);
         add(&own_calls);
     }
+    timer_is_on = 0;
     CHECK_EQ(timer_delete(timer), 0);
     CHECK_EQ(W->detach(), WHARF_OK);
 }

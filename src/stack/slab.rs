@@ -37,6 +37,8 @@ pub(crate) struct Slot<T> {
     pub(crate) record: T,
     link: AtomicU32,
     accessible: AtomicBool,
+    /// Whether a trim has it in hand.
+    idle: AtomicBool,
 }
 
 impl<T> Slot<T> {
@@ -139,7 +141,6 @@ impl<T: Default> Stacks<T> {
     /// When there is none, one thread makes some and the others wait: a crowd that makes one each
     /// stands in its own way. A handler that interrupted the maker makes its own.
     pub(crate) fn take(&self) -> Option<&Slot<T>> {
-        let me = sys::gettid() as u32;
         // The maker that we wait for, and until when.
         let mut patience = (0, 0);
         loop {
@@ -147,6 +148,7 @@ impl<T: Default> Stacks<T> {
                 let slot = self.numbered(number);
                 return self.make_accessible(slot).then_some(slot);
             }
+            let me = sys::gettid() as u32;
             let maker = self.maker.load(Ordering::Relaxed);
             if maker == me {
                 return self.unused();
@@ -229,16 +231,32 @@ impl<T: Default> Stacks<T> {
             .sum()
     }
 
-    /// Turns every stack in the pool back into bare address space, page tables included.
+    /// Turns every stack in the pool back into bare address space. Neighbours together: the tables of
+    /// the pages go only where nothing else needs them.
     pub(crate) fn trim(&self) {
-        let guard = self.guard_bytes.load(Ordering::Relaxed);
         for number in self.free.drain(|number| &self.numbered(number).link) {
-            let slot = self.numbered(number);
-            let bare = !slot.accessible.load(Ordering::Relaxed)
-                // SAFETY: [slab] we took the slot from the pool: nobody uses it.
-                || unsafe { sys::uncommit(slot.lo - guard, slot.hi - slot.lo + guard) };
-            slot.accessible.store(!bare, Ordering::Relaxed);
-            self.give(slot);
+            self.numbered(number).idle.store(true, Ordering::Relaxed);
+        }
+        let guard = self.guard_bytes.load(Ordering::Relaxed);
+        for slab in self.slabs() {
+            // Only those that we took from the pool are marked, and only we see the marks.
+            let is_idle = |index: &u32| slab.slot(*index).idle.load(Ordering::Relaxed);
+            let mut at = 0;
+            while at < slab.count {
+                let run = at..(at..slab.count).find(|index| !is_idle(index)).unwrap_or(slab.count);
+                if let Some(last) = run.clone().last() {
+                    let lo = slab.slot(at).lo - guard;
+                    // SAFETY: [slab] the run's stacks are ours: nobody uses them.
+                    let bare = unsafe { sys::uncommit(lo, slab.slot(last).hi - lo) };
+                    for slot in run.clone().map(|index| slab.slot(index)) {
+                        let accessible = slot.accessible.load(Ordering::Relaxed) && !bare;
+                        slot.accessible.store(accessible, Ordering::Relaxed);
+                        slot.idle.store(false, Ordering::Relaxed);
+                        self.give(slot);
+                    }
+                }
+                at = run.end + 1;
+            }
         }
     }
 
@@ -360,6 +378,7 @@ fn make_slab<T: Default>(slab: u32, count: u32, geometry: Geometry) -> Option<*m
                 record: T::default(),
                 link: AtomicU32::new(0),
                 accessible: AtomicBool::new(false),
+                idle: AtomicBool::new(false),
             });
         }
     }
