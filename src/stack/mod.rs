@@ -8,7 +8,7 @@
 //! A slab is one reservation. A stack is made accessible when it is first taken and pays for pages
 //! as it touches them. Slots are numbered and never freed while the runtime runs, only reused, and
 //! carry a record `T` of whoever uses the stack: from a stack pointer alone the record is found by
-//! arithmetic (`[where]`). Taking and giving are lock-free and fit for signal handlers.
+//! arithmetic (`[where]`). Taking and giving take no lock and are fit for signal handlers.
 
 mod kept;
 mod slab;
