@@ -196,15 +196,17 @@ const struct wharf_api *wharf_get_api(uint32_t abi);
 // Starts the runtime, or counts one more start of a running one.
 //
 // Optional: the first `wharf_call` starts it with defaults (that start is not counted). Touches
-// nothing of the host's: no thread is made, no handler installed, no environment read.
+// nothing of the host's: no thread is made, no handler installed, no environment read. From here to
+// the last stop the library holds a reference on itself, and `dlclose` unloads nothing; after a
+// start by the first call alone, `dlclose` waits for running callbacks, stops, and unloads.
 //
 // `config`: what is wanted; NULL is all defaults; read during the call. Of a running runtime
 // nothing here can be changed: a field that asks for something else than is in force is
 // `WHARF_ESTATE`, and `wharf_dump` names it.
 //
 // Returns `WHARF_OK`; `WHARF_EINVAL`: a field is out of range, `size` is unknown, or a reserved
-// word is not zero; `WHARF_ESTATE`: see above; `WHARF_ENOMEM`; `WHARF_ESYS`: the kernel has no
-// membarrier(2) (Linux 4.14).
+// word is not zero; `WHARF_ESTATE`: see above; `WHARF_STOPPED`: the runtime is just being stopped;
+// `WHARF_ENOMEM`.
 //
 // Context: any thread, in a callback too (then it runs already). Signals: not safe.
 //
@@ -263,7 +265,7 @@ int wharf_trim(void);
 //
 // Returns `WHARF_OK`: `fn` has run. Otherwise it has not: `WHARF_EINVAL`: `fn` is NULL;
 // `WHARF_STOPPED`; `WHARF_ENOMEM`; `WHARF_ELIMIT`: `max_threads` are attached, or a signal handler
-// interrupted the start of the runtime on this thread; `WHARF_ESYS`: see `wharf_start`.
+// interrupted the start of the runtime on this thread.
 //
 // Context: any thread, any stack with 1 KiB left (256 bytes once the thread is attached). Signals:
 // safe. Source: Go's cgocallback.
@@ -294,7 +296,8 @@ int wharf_on_host(wharf_fn fn, void *arg);
 // Returns `WHARF_OK`; `WHARF_EINVAL`: an unknown flag, `size` or non-zero reserved word, or more
 // `touch_bytes` than a stack has; `WHARF_ESTATE`: from inside a callback; else as `wharf_call`.
 //
-// Context: a host thread outside callbacks. Signals: safe. Source: Go's needm.
+// Context: a host thread outside callbacks. Signals: safe on a thread that is not attached. Source:
+// Go's needm.
 //
 // # Safety
 // `options` is NULL or readable for its `size`; its name is NULL or a string.
@@ -352,7 +355,8 @@ int wharf_stats_read(struct wharf_stats *out);
 //
 // `fd`: where to; stays the caller's. A reader that takes nothing is waited for, two seconds in all.
 //
-// Returns `WHARF_OK`; `WHARF_ESYS`: not all could be written, errno says why.
+// Returns `WHARF_OK`; `WHARF_EINVAL`: `fd` is negative; `WHARF_ESYS`: not all could be written, errno
+// says why, EAGAIN if the reader was too slow.
 //
 // Context: any. Signals: safe; errno is kept on success.
 int wharf_dump(int fd);

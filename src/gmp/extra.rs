@@ -124,7 +124,11 @@ pub(crate) fn getextram() -> Option<&'static M> {
                 return None;
             }
             sweep();
-            take_spare()
+            take_spare().or_else(|| {
+                // All are alive, or taken and not bound yet.
+                SWEEP_AT.fetch_max(2 * made(), Ordering::Relaxed);
+                None
+            })
         })
         .or_else(make)
         .or_else(|| {

@@ -88,7 +88,7 @@ pub(crate) fn start(config: Config) -> Result<(), Status> {
 
 /// The start that a first call makes: defaults, and no count. `[sig]`
 pub(crate) fn start_lazily() -> Result<(), Status> {
-    const LOOK_NS: i64 = 1_000_000;
+    const LOOK_NS: i64 = 100_000_000;
     loop {
         let state = STATE.load(Ordering::Acquire);
         match state {

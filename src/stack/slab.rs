@@ -17,6 +17,12 @@ const GROWTH: usize = 3;
 /// How long a thread waits for another to make stacks.
 const PATIENCE_NS: i64 = 1_000_000_000;
 
+/// How many stacks are made ahead at a time.
+const AHEAD: u32 = 15;
+/// Kept free above the first frame, where its arguments on the stack would lie: libc's `syscall` reads
+/// there, whatever it was given.
+const CALLER_BYTES: usize = 64;
+
 /// The sizes of all stacks, in bytes, multiples of a page.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Geometry {
@@ -29,7 +35,7 @@ pub(crate) struct Geometry {
 pub(crate) struct Slot<T> {
     /// Lowest usable address.
     pub(crate) lo: usize,
-    /// One past the highest: where the first frame starts, 16-byte aligned.
+    /// One past the highest.
     pub(crate) hi: usize,
     /// The slot's number.
     pub(crate) number: u32,
@@ -42,6 +48,12 @@ pub(crate) struct Slot<T> {
 }
 
 impl<T> Slot<T> {
+    /// Where the first frame starts, 16-byte aligned.
+    #[inline(always)]
+    pub(crate) fn top(&self) -> usize {
+        self.hi - CALLER_BYTES
+    }
+
     /// Whether `sp` lies on this stack.
     #[inline(always)]
     pub(crate) fn contains(&self, sp: usize) -> bool {
@@ -170,10 +182,12 @@ impl<T: Default> Stacks<T> {
         }
     }
 
-    /// Makes a stack for the calling thread, which is the maker, and one for each who waits.
+    /// Makes a stack for the calling thread, which is the maker, one for each who waits, and a few
+    /// ahead as long as the slab has some: the next threads find them ready.
     fn make(&self) -> Option<&Slot<T>> {
         let slot = self.unused();
-        let wanted = self.waiting.load(Ordering::Relaxed).min(1 << SHIFT);
+        let left = self.slabs().last().map_or(0, |slab| slab.count - slab.used.load(Ordering::Relaxed));
+        let wanted = self.waiting.load(Ordering::Relaxed).min(1 << SHIFT).max(left.min(AHEAD));
         let made = (0..wanted).map_while(|_| self.unused()).map(|slot| self.give(slot)).count();
         self.maker.store(0, Ordering::Release);
         // One more than there are stacks: that one makes the next.
