@@ -3,6 +3,7 @@
 use super::EntryFn;
 use core::arch::{global_asm, naked_asm};
 use core::ffi::c_void;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 // ---- The TLS word ----------------------------------------------------------------------------
 //
@@ -12,32 +13,63 @@ use core::ffi::c_void;
 global_asm!(
     ".pushsection .tbss.wharf_tls_word,\"awT\",@nobits",
     ".p2align 3",
+    ".globl wharf_tls_word",
+    ".hidden wharf_tls_word",
     ".type wharf_tls_word,@object",
     ".size wharf_tls_word,8",
     "wharf_tls_word: .zero 8",
     ".popsection",
 );
 
+/// The word's offset from the thread pointer where it is the same in every thread, else 0.
+static TLS_OFFSET: AtomicUsize = AtomicUsize::new(0);
+
+/// Looks whether the word lies in static TLS, where glibc and musl put it if they have room: its
+/// descriptor then holds the offset that the resolver answers. Before any thread is bound.
+pub(crate) fn tls_settle() {
+    let (offset, held): (usize, usize);
+    // SAFETY: as `tls_word_addr`. A linker that knew the place of the word has left no descriptor:
+    // then the first instruction is no `lea` any more, and the word is in static TLS.
+    unsafe {
+        core::arch::asm!(
+            "lea rdx, [rip + 2f]",
+            "2:",
+            "lea rax, wharf_tls_word@tlsdesc[rip]",
+            "mov rcx, rax",
+            "cmp byte ptr [rdx + 1], 0x8d",
+            "jne 3f",
+            "mov rcx, [rax + 8]",
+            "3:",
+            "call [rax + wharf_tls_word@tlscall]",
+            out("rax") offset,
+            out("rcx") held,
+            out("rdx") _,
+            clobber_abi("C"),
+        );
+    }
+    TLS_OFFSET.store(if offset == held { offset } else { 0 }, Ordering::Relaxed);
+}
+
 /// The thread's TLS word, read anew each time: a volatile statement, so that no compiler keeps the
 /// value over a switch. `[sig]`
 #[inline(always)]
 pub(crate) fn tls_word() -> usize {
-    let word: usize;
-    // SAFETY: reads a word of this thread. A descriptor's resolver preserves every general register
-    // but rax; glibc's slow one, before 2.40, not all vector registers.
-    unsafe {
-        core::arch::asm!(
-            "lea rax, wharf_tls_word@tlsdesc[rip]",
-            "call [rax + wharf_tls_word@tlscall]",
-            "mov rax, fs:[rax]",
-            out("rax") word,
-            out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,
-            out("xmm4") _, out("xmm5") _, out("xmm6") _, out("xmm7") _,
-            out("xmm8") _, out("xmm9") _, out("xmm10") _, out("xmm11") _,
-            out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
-        );
+    let offset = TLS_OFFSET.load(Ordering::Relaxed);
+    if offset == 0 {
+        return tls_word_described();
     }
+    let word: usize;
+    // SAFETY: reads a word of this thread.
+    unsafe { core::arch::asm!("mov {}, fs:[{}]", out(reg) word, in(reg) offset) };
     word
+}
+
+/// Where the offset is not known, or not the same in every thread.
+#[cold]
+#[inline(never)]
+fn tls_word_described() -> usize {
+    // SAFETY: a word of this thread.
+    unsafe { *tls_word_addr() }
 }
 
 /// The address of the thread's TLS word, valid until the thread ends.

@@ -8,7 +8,7 @@ use crate::base::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use crate::base::status::*;
 use crate::base::{Held, Lock, Refused, Status};
 use crate::stack::Geometry;
-use crate::{gmp, panic, sys};
+use crate::{arch, gmp, panic, sys};
 
 /// What a start may ask for; 0 takes what is in force, or the default.
 #[derive(Clone, Copy, Default)]
@@ -158,6 +158,7 @@ fn prepare(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
     // Reading its address keeps the finaliser in the library.
     core::hint::black_box(&raw const AT_UNLOAD);
     let or = |asked: usize, default: usize| if asked == 0 { default } else { asked };
+    arch::tls_settle();
     runtime.max_threads = or(config.max_threads as usize, gmp::MAX_THREADS as usize) as u32;
     gmp::table_create(runtime.max_threads).ok_or(WHARF_ENOMEM)?;
     gmp::STACKS.configure(Geometry {
