@@ -34,7 +34,7 @@
 #include <setjmp.h>
 #include <signal.h>
 
-enum { JUMPS = 100000, DEPTHS = 51, MAX_STACKS = 64, MAX_GROWTH_KB = 512 };
+enum { JUMPS = 100000, DEPTHS = 51, MAX_STACKS = 96, MAX_GROWTH_KB = 512 };
 
 static const char *name;
 static sigjmp_buf out; /* in the host's frames, at the bottom */
