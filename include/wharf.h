@@ -259,7 +259,11 @@ int wharf_trim(void);
 // The callback has the host's floating-point environment, signal mask and errno, and what it
 // changes of them stays changed, as with any C call. A C++ exception, `pthread_exit` and
 // `pthread_cancel` pass through to the host's frames; `longjmp` to a frame of the host's is
-// allowed.
+// allowed. What it leaves untouched on the host's stack keeps its managed stack until it is written
+// over, or the thread detaches, stops the runtime or ends.
+//
+// Not for fibers whose stacks are copied or made inaccessible while a callback of theirs is on. An
+// `mlockall(MCL_CURRENT)` brings the managed stacks of attached threads into memory whole.
 //
 // `fn`: not NULL. `arg`: handed on, never looked at.
 //

@@ -53,7 +53,13 @@ pub(crate) unsafe fn commit(addr: usize, bytes: usize) -> bool {
 /// The range is committed, and nothing in it is needed any more.
 pub(crate) unsafe fn discard(addr: usize, bytes: usize) {
     // SAFETY: the caller gives the contents up.
-    unsafe { libc::madvise(addr as *mut _, bytes, libc::MADV_DONTNEED) };
+    unsafe {
+        if libc::madvise(addr as *mut _, bytes, libc::MADV_DONTNEED) != 0 {
+            // Locked, by an mlockall(MCL_CURRENT) of the host's.
+            libc::munlock(addr as *const _, bytes);
+            libc::madvise(addr as *mut _, bytes, libc::MADV_DONTNEED);
+        }
+    }
 }
 
 /// Turns a committed range back into a bare reservation, page tables included. `[sig]`
