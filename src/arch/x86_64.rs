@@ -187,6 +187,12 @@ impl Regs {
     }
 }
 
+/// The stack pointer of whoever called the switch that left `slot` on its stack, when that has
+/// returned: see the drawing in the module's head.
+pub(crate) fn sp_behind_switch(slot: usize) -> usize {
+    slot + 3 * size_of::<usize>()
+}
+
 /// Stack pointer, frame pointer and program counter of whoever called the switch that left `slot`
 /// on its stack: see the drawing in the module's head.
 ///
@@ -195,7 +201,7 @@ impl Regs {
 pub(crate) unsafe fn behind_switch(slot: usize) -> [usize; 3] {
     let frame = slot as *const usize;
     // SAFETY: the switch's frame: slot, frame pointer, return address.
-    unsafe { [slot + 3 * size_of::<usize>(), *frame.add(1), *frame.add(2)] }
+    unsafe { [sp_behind_switch(slot), *frame.add(1), *frame.add(2)] }
 }
 
 /// Fills `regs` with the registers as they are when this function has returned.

@@ -35,12 +35,9 @@ pub(super) fn reap_thoroughly(m: &M) {
     let here = Regs::capture();
     for slot in m.stacks().filter(|slot| slot.busy()) {
         let host_sp = slot.record.host_sp.load(Ordering::Relaxed);
-        if own.contains(&sp) && own.contains(&host_sp) {
-            // SAFETY: [g0-sp] `is_dead` found the switch's frame readable, at this same entry.
-            let [end, ..] = unsafe { arch::behind_switch(host_sp) };
-            if traceback::is_passed(&here, end) {
-                m.leave(slot);
-            }
+        let both_own = own.contains(&sp) && own.contains(&host_sp);
+        if both_own && traceback::is_passed(&here, arch::sp_behind_switch(host_sp)) {
+            m.leave(slot);
         }
     }
 }

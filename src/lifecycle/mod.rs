@@ -62,7 +62,7 @@ pub(crate) fn state() -> (&'static str, Option<&'static str>) {
         STOPPING => "stopping",
         _ => "stopped",
     };
-    // SAFETY: null, or one of the statics in `refuse`.
+    // SAFETY: null, or one of the statics in `conflict`.
     (name, unsafe { REFUSED.load(Ordering::Acquire).as_ref() }.copied())
 }
 
