@@ -2,11 +2,12 @@
 //! has a lock.
 
 use super::memory;
+use crate::sys::InFile;
 use core::mem::size_of;
 use gimli::{BaseAddresses, EhFrameHdr, Pointer};
 use object::elf;
 use object::read::elf::{Dyn, FileHeader, GnuHashTable, ProgramHeader, SectionHeader};
-use object::{NativeEndian, ReadRef};
+use object::{NativeEndian, ReadRef, pod};
 
 #[cfg(target_pointer_width = "64")]
 pub(super) type Elf = elf::FileHeader64<NativeEndian>;
@@ -47,11 +48,12 @@ pub(super) struct Exported {
 }
 
 impl Image {
-    /// The image whose header lies at `lo`, if the code at `pc` is part of it.
+    /// The image whose header lies at `lo`, if the code at `pc`, which is `offset` in the file, is
+    /// part of it.
     ///
     /// # Safety
     /// `lo..hi` is a mapping of a file or the vDSO, and stays as long as the image is used.
-    pub(super) unsafe fn at(lo: usize, hi: usize, pc: usize) -> Option<Image> {
+    pub(super) unsafe fn at(lo: usize, hi: usize, pc: usize, offset: usize) -> Option<Image> {
         // SAFETY: as the caller says; the headers of a loaded file are written by nobody.
         let head = unsafe { memory::mapped(lo, hi - lo) }?;
         let header = Elf::parse(head).ok()?;
@@ -61,7 +63,9 @@ impl Image {
         let start = (first.p_vaddr(ENDIAN) as usize).wrapping_sub(first.p_offset(ENDIAN) as usize);
         let mut image = Image { bias: lo.wrapping_sub(start), head, frames: None, exported: None, headers };
         let code = image.segment(pc)?;
-        if code.p_flags(ENDIAN) & elf::PF_X == 0 {
+        // Another head may be so near that the PC seems to lie in its code.
+        let in_file = pc.wrapping_sub(image.address(code)).wrapping_add(code.p_offset(ENDIAN) as usize);
+        if code.p_flags(ENDIAN) & elf::PF_X == 0 || in_file != offset {
             return None;
         }
         image.frames = image.frames();
@@ -87,6 +91,31 @@ impl Image {
         let addr = self.bias.wrapping_add(section.sh_addr(ENDIAN) as usize);
         let entries = self.from(addr)?.get(..section.sh_size(ENDIAN) as usize)?;
         Some(Frames { index: None, entries })
+    }
+
+    /// Whether the image's `file` holds symbols of its own, beside those that are loaded.
+    #[allow(clippy::useless_conversion)] // Not so on 32-bit machines.
+    pub(super) fn has_more_symbols(&self, file: &mut InFile) -> bool {
+        const AT_ONCE: usize = 32;
+        type Section = <Elf as FileHeader>::SectionHeader;
+        let Ok(header) = Elf::parse(self.head) else { return false };
+        let mut at = u64::from(header.e_shoff(ENDIAN));
+        let end = at.saturating_add(u64::from(header.e_shnum(ENDIAN)) * size_of::<Section>() as u64);
+        // Words, for their alignment.
+        let mut words = [0u64; AT_ONCE * size_of::<Section>() / size_of::<u64>()];
+        let bytes = pod::bytes_of_slice_mut(&mut words);
+        while at < end {
+            let wanted = bytes.len().min((end - at) as usize);
+            if file.read_at(at, &mut bytes[..wanted]) != wanted {
+                return false;
+            }
+            let sections = pod::slice_from_all_bytes::<Section>(&bytes[..wanted]).unwrap_or_default();
+            if sections.iter().any(|section| section.sh_type(ENDIAN) == elf::SHT_SYMTAB) {
+                return true;
+            }
+            at += wanted as u64;
+        }
+        false
     }
 
     /// What is mapped from `addr` to the end of its segment.

@@ -8,13 +8,15 @@
 //! | File | Question |
 //! |---|---|
 //! | `memory` | can this be read? |
-//! | `modules` | which file is mapped here? |
+//! | `mappings` | what is mapped here? |
+//! | `modules` | which file is it of? |
 //! | `image` | what do its headers say? |
 //! | `sigreturn`, `rows`, `unwind` | who called this frame? |
 //! | `symbols` | what is this function called? |
 //! | `passed` | was a frame given up? |
 
 mod image;
+mod mappings;
 mod memory;
 mod modules;
 mod passed;
@@ -43,14 +45,16 @@ const HALF: usize = 50;
 /// Where a walk that never ends is given up.
 const MAX_FRAMES: usize = 1 << 20;
 
-/// All memory of a report.
+/// All memory of a report. A page costs more than what is done with it: what every report touches,
+/// the front of the large tables too, lies together.
+#[repr(C, align(4096))]
 pub(crate) struct Area {
-    maps: Maps,
+    rows: Rows,
     names: Names,
     memory: Memory,
-    rows: Rows,
-    last: [Shown; HALF],
     own: Own,
+    maps: Maps,
+    last: [Shown; HALF],
 }
 
 /// A frame as it is printed.
@@ -96,7 +100,7 @@ pub(crate) unsafe fn area() -> &'static mut Area {
 /// function), and not a return address. `link` tells where the stack that holds an SP was entered
 /// from, for frames that have neither tables nor a frame pointer.
 pub(crate) fn print(out: &mut Printer, regs: &Regs, is_exact: bool, area: &mut Area, link: Link<'_>) {
-    area.maps.load();
+    area.maps.open();
     area.find_own();
     let mut shown = 0;
     let end = area.follow(Cursor { regs: *regs, exact: is_exact }, Some(link), &mut |area, at, exact| {
@@ -144,7 +148,7 @@ impl Area {
     }
 
     fn reset(&mut self) {
-        if self.maps.is_loaded() {
+        if self.maps.is_open() {
             self.names.reset();
             self.maps.reset();
             self.memory.reset();

@@ -47,8 +47,7 @@ impl Walk<'_> {
         let walk = unsafe { &mut *walk.cast::<Walk<'_>>() };
         // SAFETY: ours until WALKING is false again.
         let area = unsafe { &mut *AREA.0.get() };
-        area.reset();
-        area.maps.load();
+        area.maps.open();
         let end = walk.end;
         let mut inner = walk.here.0[Regs::SP];
         let mut given_up = end < inner;
@@ -60,5 +59,6 @@ impl Walk<'_> {
             true
         });
         walk.passed = given_up && matches!(whole, End::First);
+        area.reset();
     }
 }

@@ -16,7 +16,7 @@ pub(super) struct Row {
     return_address: u8,
     offset: i32,
     /// Offset from the CFA where a register is saved; 0, the CFA itself, holds none.
-    saved: [i32; REGISTERS],
+    saved: [i16; REGISTERS],
 }
 
 impl Row {
@@ -30,7 +30,7 @@ impl Row {
         for (register, rule) in row.registers() {
             match *rule {
                 RegisterRule::Offset(offset) if offset != 0 => {
-                    *saved.get_mut(register.0 as usize)? = i32::try_from(offset).ok()?;
+                    *saved.get_mut(register.0 as usize)? = i16::try_from(offset).ok()?;
                 }
                 RegisterRule::SameValue => {}
                 _ => return None,

@@ -9,7 +9,7 @@ use crate::arch::Regs;
 /// The registers that a return from the signal handler would restore, if `at` stands before the
 /// system call that does so.
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-pub(super) fn interrupted(at: &Cursor, maps: &Maps, memory: &mut Memory) -> Option<Regs> {
+pub(super) fn interrupted(at: &Cursor, maps: &mut Maps, memory: &mut Memory) -> Option<Regs> {
     /// `mov rax, 15; syscall`.
     const CODE: &[u8] = &[0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05];
     /// From the stack pointer (a `ucontext_t`) to the registers.
@@ -29,6 +29,6 @@ pub(super) fn interrupted(at: &Cursor, maps: &Maps, memory: &mut Memory) -> Opti
 
 /// Elsewhere the vDSO holds that frame, with tables.
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-pub(super) fn interrupted(_at: &Cursor, _maps: &Maps, _memory: &mut Memory) -> Option<Regs> {
+pub(super) fn interrupted(_at: &Cursor, _maps: &mut Maps, _memory: &mut Memory) -> Option<Regs> {
     None
 }

@@ -18,7 +18,7 @@ struct Known {
     name: Option<Name>,
 }
 
-const KNOWN: usize = 64;
+const KNOWN: usize = 32;
 
 /// Names that were looked up: a deep recursion asks for the same few again and again.
 pub(super) struct Names {

@@ -70,8 +70,8 @@ impl Cursor {
 
 /// Register rules of one row: the CPU's columns, and a few for vector registers.
 const MAX_RULES: usize = 40;
-/// How deep `DW_CFA_remember_state` may nest.
-const MAX_DEPTH: usize = 6;
+/// Rows kept at once: the present one, the first one, and two that `DW_CFA_remember_state` nests.
+const MAX_DEPTH: usize = 4;
 
 struct Rules;
 
@@ -127,7 +127,7 @@ pub(super) fn step(
 }
 
 /// A call of no function at all (a null pointer) has pushed its return address and nothing else.
-fn by_jump_to_nowhere(from: &Cursor, maps: &Maps, memory: &mut Memory) -> Option<Frame> {
+fn by_jump_to_nowhere(from: &Cursor, maps: &mut Maps, memory: &mut Memory) -> Option<Frame> {
     if !from.exact || maps.is_code(from.pc()) {
         return None;
     }
@@ -138,7 +138,7 @@ fn by_jump_to_nowhere(from: &Cursor, maps: &Maps, memory: &mut Memory) -> Option
 
 /// A frame without tables may keep the old frame pointer and the return address where its own
 /// frame pointer points.
-fn by_frame_pointer(from: &Cursor, maps: &Maps, memory: &mut Memory) -> Option<Frame> {
+fn by_frame_pointer(from: &Cursor, maps: &mut Maps, memory: &mut Memory) -> Option<Frame> {
     let at = from.regs.0[Regs::FP];
     if at < from.sp() || !at.is_multiple_of(size_of::<usize>()) {
         return None;

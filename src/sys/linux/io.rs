@@ -84,21 +84,20 @@ pub(crate) struct MappedFile {
 }
 
 impl MappedFile {
-    /// Maps the file at `path`; `None` if it is no readable, non-empty regular file.
-    pub(crate) fn open(path: &CStr) -> Option<MappedFile> {
-        let fd = open_readonly(path)?;
-        // SAFETY: the descriptor is ours; stat is plain data; a new mapping touches nothing.
+    /// Maps the whole file; `None` if it is no readable, non-empty regular file.
+    pub(crate) fn of(file: &InFile) -> Option<MappedFile> {
+        // SAFETY: stat is plain data; a new mapping touches nothing.
         unsafe {
             let mut stat: libc::stat = core::mem::zeroed();
-            let regular = libc::fstat(fd, &mut stat) == 0
+            let regular = libc::fstat(file.0, &mut stat) == 0
                 && stat.st_mode & libc::S_IFMT == libc::S_IFREG
                 && stat.st_size > 0;
-            let bytes = stat.st_size as usize;
-            let mut addr = libc::MAP_FAILED;
-            if regular {
-                addr = libc::mmap(core::ptr::null_mut(), bytes, libc::PROT_READ, libc::MAP_PRIVATE, fd, 0);
+            if !regular {
+                return None;
             }
-            close(fd);
+            let bytes = stat.st_size as usize;
+            let addr =
+                libc::mmap(core::ptr::null_mut(), bytes, libc::PROT_READ, libc::MAP_PRIVATE, file.0, 0);
             (addr != libc::MAP_FAILED).then_some(MappedFile { addr: addr as usize, bytes })
         }
     }
@@ -128,7 +127,7 @@ fn close(fd: i32) {
     unsafe { libc::syscall(libc::SYS_close, fd) };
 }
 
-/// A file read piece by piece, for those whose size is not known (`/proc`). `[sig]`
+/// A file that is read piece by piece. `[sig]`
 pub(crate) struct InFile(i32);
 
 impl InFile {
@@ -145,6 +144,20 @@ impl InFile {
                 return got.max(0) as usize;
             }
         }
+    }
+}
+
+impl InFile {
+    /// Reads what fits of what is at `offset`; 0 at the end, or when it cannot be read.
+    pub(crate) fn read_at(&mut self, offset: u64, into: &mut [u8]) -> usize {
+        // `pread` would be a cancellation point, and as a raw call differs from machine to machine.
+        // SAFETY: moves our descriptor's offset.
+        let at = unsafe { libc::lseek64(self.0, offset as i64, libc::SEEK_SET) };
+        if at < 0 { 0 } else { self.read(into) }
+    }
+
+    pub(super) fn fd(&self) -> i32 {
+        self.0
     }
 }
 

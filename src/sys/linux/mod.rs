@@ -2,6 +2,7 @@
 
 mod io;
 mod loader;
+mod maps;
 mod memory;
 mod process;
 mod thread;
@@ -9,6 +10,7 @@ mod time;
 
 pub(crate) use io::*;
 pub(crate) use loader::*;
+pub(crate) use maps::*;
 pub(crate) use memory::*;
 pub(crate) use process::*;
 pub(crate) use thread::*;
