@@ -13,20 +13,28 @@ pub(crate) fn page_bytes() -> usize {
 /// Reserves `bytes` of address space without access, at `hint` if that is free; 0 is anywhere.
 /// `[sig]`
 pub(crate) fn reserve(bytes: usize, hint: usize) -> Option<usize> {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // SAFETY: a new mapping where nothing is touches nothing that exists.
-    let addr = unsafe { libc::mmap(hint as *mut _, bytes, libc::PROT_NONE, flags, -1, 0) };
-    if addr == libc::MAP_FAILED {
-        return None;
-    }
+    unsafe { map_bare(hint, bytes, 0) }
+}
+
+/// Maps a bare reservation: no access, no pages, never huge ones, never locked.
+///
+/// # Safety
+/// With `MAP_FIXED` among the flags, the range is the caller's, who gives its contents up.
+unsafe fn map_bare(addr: usize, bytes: usize, flags: libc::c_int) -> Option<usize> {
+    let flags = flags | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
     // Under mlockall(MCL_FUTURE) the mapping is born locked, and making it writable would populate
     // it whole; with transparent huge pages forced, one touch would cost 2 MiB.
-    // SAFETY: both only advise about the mapping made above.
+    // SAFETY: as the caller says; the other two only advise about the mapping just made.
     unsafe {
+        let addr = libc::mmap(addr as *mut _, bytes, libc::PROT_NONE, flags, -1, 0);
+        if addr == libc::MAP_FAILED {
+            return None;
+        }
         libc::munlock(addr, bytes);
         libc::madvise(addr, bytes, libc::MADV_NOHUGEPAGE);
+        Some(addr as usize)
     }
-    Some(addr as usize)
 }
 
 /// A number that the kernel drew for this process. `[sig]`
@@ -67,16 +75,8 @@ pub(crate) unsafe fn discard(addr: usize, bytes: usize) {
 /// # Safety
 /// As [`discard`].
 pub(crate) unsafe fn uncommit(addr: usize, bytes: usize) -> bool {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
     // SAFETY: the caller owns the range and gives its contents up.
-    unsafe {
-        if libc::mmap(addr as *mut _, bytes, libc::PROT_NONE, flags, -1, 0) == libc::MAP_FAILED {
-            return false;
-        }
-        libc::munlock(addr as *const _, bytes);
-        libc::madvise(addr as *mut _, bytes, libc::MADV_NOHUGEPAGE);
-    }
-    true
+    unsafe { map_bare(addr, bytes, libc::MAP_FIXED) }.is_some()
 }
 
 /// Ends a reservation. `[sig]`
@@ -84,7 +84,7 @@ pub(crate) unsafe fn uncommit(addr: usize, bytes: usize) -> bool {
 /// # Safety
 /// The range is a reservation of the caller's, and nobody uses it any more.
 pub(crate) unsafe fn release(addr: usize, bytes: usize) {
-    // SAFETY: see above.
+    // SAFETY: the caller's reservation, which nobody uses.
     unsafe { libc::munmap(addr as *mut _, bytes) };
 }
 
