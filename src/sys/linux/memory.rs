@@ -1,13 +1,16 @@
 //! Address space and pages. Reserved, not spent: a reservation has no pages until they are touched,
 //! never huge ones, never locked ones.
 
-/// The size of a page in bytes. `[sig]` after the first call.
+use core::num::NonZeroUsize;
+
+use once_cell::race::OnceNonZeroUsize;
+
+/// The size of a page in bytes. `[sig]`: two that ask first both ask the system, and neither waits.
 pub(crate) fn page_bytes() -> usize {
-    static PAGE: once_cell::race::OnceNonZeroUsize = once_cell::race::OnceNonZeroUsize::new();
+    static PAGE: OnceNonZeroUsize = OnceNonZeroUsize::new();
     // SAFETY: sysconf has no preconditions.
-    let ask = || unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
-    PAGE.get_or_init(|| core::num::NonZeroUsize::new(ask() as usize).unwrap_or(core::num::NonZeroUsize::MIN))
-        .get()
+    let ask = || unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+    PAGE.get_or_init(|| NonZeroUsize::new(ask()).unwrap_or(NonZeroUsize::MIN)).get()
 }
 
 /// Reserves `bytes` of address space without access, at `hint` if that is free; 0 is anywhere.
