@@ -10,7 +10,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use common::{fresh_dir, libraries, output, run, tool};
+use common::{fresh_dir, libraries, output, run};
+use support::build::compiler;
 use support::{have_tool, root};
 
 /// `WHARF_HEADER_WRITE=1` (`make header`) writes the header instead of comparing it.
@@ -160,7 +161,7 @@ const wharf_api *wharf_get_api(uint32_t abi)
 fn compile(dir: &Path, name: &str, text: &str, flags: &[&str]) -> std::path::PathBuf {
     let [source, made] = [format!("{name}.c"), name.to_string()].map(|file| dir.join(file));
     fs::write(&source, text).expect("the directory is ours");
-    let mut command = tool("CC", "cc");
+    let mut command = compiler(false);
     run(command.arg("-I").arg(root().join("include")).arg(&source).arg("-o").arg(&made).args(flags));
     made
 }
@@ -168,12 +169,11 @@ fn compile(dir: &Path, name: &str, text: &str, flags: &[&str]) -> std::path::Pat
 /// Every compiler here with every standard, as strict as they come; and how its sources end.
 fn compilers() -> Vec<(&'static str, Command)> {
     let mut commands = Vec::new();
-    for (end, variable, usual, other, standards) in [
-        ("c", "CC", "gcc", "clang", ["c99", "c11", "c17"].as_slice()),
-        ("cpp", "CXX", "g++", "clang++", &["c++11", "c++17"]),
-    ] {
+    for (end, other, standards) in
+        [("c", "clang", ["c99", "c11", "c17"].as_slice()), ("cpp", "clang++", &["c++11", "c++17"])]
+    {
         for standard in standards {
-            let mut here = vec![tool(variable, usual)];
+            let mut here = vec![compiler(end == "cpp")];
             if have_tool(other) {
                 here.push(Command::new(other));
             }

@@ -11,7 +11,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{fresh_dir, libraries, make, run, tool};
+use common::{fresh_dir, libraries, make, run};
+use support::build::compiler;
 use support::{have_tool, root};
 
 const MAX_BYTES: u64 = 600 << 10;
@@ -222,7 +223,7 @@ fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
 }
 
 fn cc(source: &Path, host: &Path) -> Command {
-    let mut command = tool("CC", "cc");
+    let mut command = compiler(false);
     command.args(["-Wall", "-Wextra", "-Werror", "-pthread"]).arg(source).arg("-o").arg(host);
     command
 }
@@ -241,7 +242,7 @@ fn links_static_beside_another_rust_library() {
     let dir = fresh_dir("static");
     let (source, other) = (write(&dir, "host.c", HOST), write(&dir, "other.rs", OTHER_RUST));
     let archive = dir.join("libother.a");
-    run(tool("RUSTC", "rustc")
+    run(Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
         .args(["--edition=2024", "--crate-type=staticlib", "-O", "-o"])
         .arg(&archive)
         .arg(&other));

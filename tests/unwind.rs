@@ -14,7 +14,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use support::build::Workshop;
+use support::build::{Workshop, compiler};
 use support::head::{Case, Source};
 use support::{Outcome, in_parallel, root, run};
 
@@ -89,7 +89,7 @@ fn tracer(workshop: &Workshop) -> Result<PathBuf, String> {
     if !cfg!(target_arch = "x86_64") {
         return Err("the tracer knows x86_64 only".to_string());
     }
-    let mut header = Command::new("cc");
+    let mut header = compiler(false);
     header.args(["-E", "-include", "libunwind-ptrace.h", "-x", "c", "/dev/null"]);
     if !header.output().is_ok_and(|output| output.status.success()) {
         return Err("libunwind-ptrace.h is missing (apt-get install libunwind-dev)".to_string());

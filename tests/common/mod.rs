@@ -6,11 +6,6 @@ use std::process::{Command, Output};
 
 use crate::support;
 
-/// The program that the variable `name` names, as for make, else `usual`.
-pub fn tool(name: &str, usual: &str) -> Command {
-    Command::new(std::env::var_os(name).unwrap_or_else(|| usual.into()))
-}
-
 /// Runs to the end, whatever that is.
 pub fn output(command: &mut Command) -> Output {
     command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))

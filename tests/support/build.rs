@@ -32,7 +32,7 @@ pub struct Workshop {
 }
 
 impl Workshop {
-    /// Finds the library (`WHARF_LIB`, or in `WHARF_OUT`, else what `make lib` builds), and makes the directory.
+    /// Finds the library (`WHARF_LIB`, else what `make lib` builds), and makes the directory.
     pub fn open() -> Result<Workshop, String> {
         let library = match std::env::var_os("WHARF_LIB") {
             Some(path) => PathBuf::from(path),
@@ -91,31 +91,21 @@ impl Workshop {
     }
 }
 
-/// The C or C++ compiler that the `cc` package finds for this machine.
-fn compiler(cpp: bool) -> Command {
-    let system = if cfg!(target_os = "macos") { "apple-darwin" } else { "unknown-linux" };
-    let libc = if cfg!(target_env = "musl") {
-        "-musl"
-    } else if cfg!(target_env = "gnu") {
-        "-gnu"
-    } else {
-        ""
-    };
-    let machine = format!("{}-{system}{libc}", std::env::consts::ARCH);
+/// The C or C++ compiler of this machine: what `CC` or `CXX` names, as for make, else what the `cc` package finds.
+pub fn compiler(cpp: bool) -> Command {
+    // `cc` is made for build scripts, which cargo tells these.
+    let machine = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let mut build = cc::Build::new();
     build.target(&machine).host(&machine).opt_level(1).cargo_metadata(false);
-    build.no_default_flags(true).cpp(cpp);
-    let found = build.get_compiler();
+    let found = build.no_default_flags(true).warnings(false).cpp(cpp).get_compiler();
+    // Not its `to_command`, which brings the whole environment into every message.
     let mut command = Command::new(found.path());
     command.args(found.args());
     command
 }
 
-/// The directory of the library: what make says it has built, or what we have it build.
+/// The directory of what `make lib` builds, which has been done then.
 fn make_lib() -> Result<PathBuf, String> {
-    if let Some(made) = std::env::var_os("WHARF_OUT") {
-        return Ok(PathBuf::from(made));
-    }
     let output = Command::new("make").args(["-s", "lib"]).current_dir(root()).output();
     let output = output.map_err(|error| format!("make -s lib: {error}"))?;
     if !output.status.success() {
