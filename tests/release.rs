@@ -7,9 +7,12 @@ mod support;
 mod common;
 
 use std::collections::BTreeSet;
+use std::ffi::{c_int, c_void};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use libloading::{Library, Symbol};
 
 use common::{fresh_dir, libraries, make, run};
 use support::build::compiler;
@@ -160,6 +163,63 @@ fn archive_defines_our_names_only() {
     let names: BTreeSet<String> =
         lines.iter().filter_map(|line| line.split_whitespace().nth(2)).map(str::to_string).collect();
     assert_eq!(names, declared());
+}
+
+/// The functions of the header's table, in its order: what stands in its struct as `(*name)(`.
+fn tabled() -> Vec<String> {
+    let header = fs::read_to_string(root().join("include/wharf.h")).expect("include/wharf.h is there");
+    let table = header.split("typedef struct wharf_api {").nth(1).and_then(|rest| rest.split('}').next());
+    let fields = table.expect("the header has a table").split("(*").skip(1);
+    fields.filter_map(|field| field.split(')').next()).map(|name| format!("wharf_{name}")).collect()
+}
+
+/// What the library has under a name.
+fn named<'l, T>(library: &'l Library, name: &str) -> Symbol<'l, T> {
+    // SAFETY: whoever calls what is found knows its type from the header.
+    unsafe { library.get(name.as_bytes()) }.unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The table's functions, as addresses, after a look at its two numbers.
+fn table_of(library: &Library) -> Vec<*const c_void> {
+    let get_api = named::<unsafe extern "C" fn(u32) -> *const u32>(library, "wharf_get_api");
+    // SAFETY: the table has as many bytes as its first number says, and stays while the library does.
+    unsafe {
+        assert!(get_api(0).is_null() && get_api(2).is_null(), "an ABI that nobody knows");
+        let table = get_api(1);
+        assert_eq!(table.add(1).read(), 1, "the table's ABI");
+        let count = (table.read() as usize - 8) / size_of::<*const c_void>();
+        std::slice::from_raw_parts(table.add(2).cast(), count).to_vec()
+    }
+}
+
+/// A host in another language, which knows names and the table's order only. It calls in from a thread that lives on.
+#[test]
+fn opened_library_has_every_function_and_leaves_when_closed() {
+    extern "C" fn count(arg: *mut c_void) {
+        // SAFETY: the number of the caller, who waits for us.
+        unsafe { *arg.cast::<u32>() += 1 }
+    }
+    let path = shared();
+    let is_mapped = || {
+        let maps = fs::read_to_string("/proc/self/maps").expect("a process can read its maps");
+        maps.contains(path.to_str().expect("the path is text"))
+    };
+    // SAFETY: to load it runs nothing that could be in anybody's way.
+    let library = unsafe { Library::new(&path) }.expect("the library loads");
+    assert!(is_mapped());
+    let [tabled, mut rest] = [tabled(), declared().into_iter().collect()];
+    rest.retain(|name| !tabled.contains(name));
+    assert_eq!(rest, ["wharf_get_api"], "declared, but not in the table");
+    let exported: Vec<_> = tabled.iter().map(|name| *named::<*const c_void>(&library, name)).collect();
+    assert_eq!(table_of(&library), exported, "the table and the names: {tabled:?}");
+
+    let call = named::<unsafe extern "C" fn(extern "C" fn(*mut c_void), *mut c_void) -> c_int>;
+    let mut counted = 0u32;
+    // SAFETY: as the header declares it.
+    let status = unsafe { call(&library, "wharf_call")(count, (&raw mut counted).cast()) };
+    assert_eq!((status, counted), (0, 1));
+    library.close().expect("the library closes");
+    assert!(!is_mapped(), "closed, but still there");
 }
 
 #[test]
