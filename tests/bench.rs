@@ -88,6 +88,9 @@ const ROWS: [Row; 36] = [
     row("... a bare abort()", "abort", None, f64::INFINITY, "µs"),
 ];
 
+/// Figures that cannot be had without it.
+const COUNTED_BY_VALGRIND: [&str; 2] = ["instructions", "lines"];
+
 /// What the rounds brought, by figure.
 type Rounds = BTreeMap<String, Vec<f64>>;
 
@@ -142,12 +145,13 @@ fn median(values: &[f64]) -> f64 {
 
 /// A row of the table, and whether its limit was kept.
 fn print(row: &Row, rounds: &Rounds) -> bool {
-    let Some(values) = rounds.get(row.figure) else {
+    if COUNTED_BY_VALGRIND.contains(&row.figure) && !have_tool("valgrind") {
         println!("| {} | not measured: valgrind is missing | | | |", row.what);
         return true;
-    };
-    let zero = vec![0.0];
-    let beside = row.beside.map_or(&zero, |name| &rounds[name]);
+    }
+    let of = |name| rounds.get(name).unwrap_or_else(|| panic!("{}: no host says {name}", row.what));
+    let (values, zero) = (of(row.figure), vec![0.0]);
+    let beside = row.beside.map_or(&zero, of);
     let figure = |pick: fn(&[f64]) -> f64| pick(values) - pick(beside);
     let plain = row.beside.map_or_else(String::new, |_| number(least(beside)));
     let kept = figure(least) <= row.limit;
