@@ -12,7 +12,7 @@ mod figures;
 use std::io::Write;
 
 use figures::{Bench, idle_threads};
-use support::have_tool;
+use support::can_use;
 
 /// Says so even where the test passes.
 fn say(line: &str) {
@@ -25,19 +25,9 @@ fn at_most(limit: f64, what: &str, figure: f64) {
     assert!(figure <= limit, "{what}: {figure}, more than {limit}");
 }
 
-/// Whether the tool is there. Where it is not, the gate is skipped; in CI that is a failure.
-fn has(tool: &str, gate: &str) -> bool {
-    let has = have_tool(tool);
-    if !has {
-        say(&format!("{gate}: skipped, {tool} is missing"));
-        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{tool} is missing");
-    }
-    has
-}
-
 #[test]
 fn warm_call_takes_few_instructions() {
-    if has("valgrind", "instructions of a warm call") {
+    if can_use("valgrind") {
         at_most(60.0, "instructions of a warm call", Bench::open().instructions_of_call("call", "plain"));
     }
 }
@@ -64,7 +54,7 @@ fn warm_call_asks_nobody() {
 
 #[test]
 fn warm_calls_of_two_threads_share_no_line() {
-    if has("valgrind", "lines that two threads share in warm calls") {
+    if can_use("valgrind") {
         let [shared, control] = Bench::open().lines_shared();
         assert!(control > 0, "the counter does not count");
         at_most(0.0, "lines that two threads share in warm calls", shared as f64);

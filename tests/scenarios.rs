@@ -33,11 +33,10 @@ fn scenarios() {
             list.push((case, host));
         }
     }
-    let mut outcomes =
-        in_parallel(BESIDE, shared, |(case, host)| report(case, run::case(case, host.as_ref(), &workshop)));
-    outcomes.extend(in_parallel(1, alone, |(case, host)| {
-        report(case, run::case(case, host.as_ref(), &workshop))
-    }));
+    let told =
+        |(case, host): (&Case, &Result<_, _>)| run::case(case, host.as_ref(), &workshop).told(&case.name);
+    let mut outcomes = in_parallel(BESIDE, shared, told);
+    outcomes.extend(in_parallel(1, alone, told));
 
     let count = |wanted: fn(&Outcome) -> bool| outcomes.iter().filter(|one| wanted(one)).count();
     let failed = count(|one| matches!(one, Outcome::Failed(_)));
@@ -45,18 +44,4 @@ fn scenarios() {
     let skipped = outcomes.len() - passed - failed;
     println!("{passed} passed, {failed} failed, {skipped} skipped");
     assert!(failed == 0, "{failed} scenarios failed");
-}
-
-/// Prints one line for a case that passed, and all there is to know about one that did not.
-fn report(case: &Case, outcome: Outcome) -> Outcome {
-    match &outcome {
-        Outcome::Passed => println!("ok      {}", case.name),
-        Outcome::Skipped(why) => println!("skipped {}: {why}", case.name),
-        Outcome::Failed(why) => println!("FAILED  {}\n{}", case.name, indent(why)),
-    }
-    outcome
-}
-
-fn indent(text: &str) -> String {
-    text.lines().map(|line| format!("        {line}\n")).collect()
 }

@@ -55,7 +55,10 @@ fn frames_are_seen_from_everywhere() {
             runs.extend(variants(case, host, &place));
         }
     }
-    let outcomes = in_parallel(BESIDE, runs, |one| report(&one.case.name.clone(), execute(one, &place)));
+    let outcomes = in_parallel(BESIDE, runs, |one| {
+        let name = one.case.name.clone();
+        execute(one, &place).told(&name)
+    });
     let failed = outcomes.iter().filter(|one| matches!(one, Outcome::Failed(_))).count();
     assert_eq!(failed, 0, "of {} cases", outcomes.len());
 }
@@ -136,7 +139,7 @@ fn execute(mut one: Run, place: &Place) -> Outcome {
     let tool = one.case.wrap.first().cloned().unwrap_or_default();
     match (tool.as_str(), &place.tracer) {
         ("tracer", Ok(tracer)) => one.case.wrap[0] = tracer.display().to_string(),
-        ("tracer", Err(why)) if cfg!(target_arch = "x86_64") => return missing(why),
+        ("tracer", Err(why)) if cfg!(target_arch = "x86_64") => return Outcome::of_missing(why.clone()),
         ("core", _) if support::have_tool("gdb") => return with_core(one),
         _ => {}
     }
@@ -158,12 +161,6 @@ fn with_core(mut one: Run) -> Outcome {
         let _ = fs::remove_dir_all(&dir);
     }
     outcome
-}
-
-/// What a missing tool comes to.
-fn missing(why: &str) -> Outcome {
-    let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
-    if in_ci { Outcome::Failed(why.to_string()) } else { Outcome::Skipped(why.to_string()) }
 }
 
 /// Lets the host die of its panic; returns the core file: the kernel's, or, where that sends them elsewhere, one
@@ -196,14 +193,4 @@ fn core_in(dir: &Path) -> Option<PathBuf> {
     paths
         .into_iter()
         .find(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"core")))
-}
-
-/// Prints one line for a case that passed, and all there is to know about one that did not.
-fn report(name: &str, outcome: Outcome) -> Outcome {
-    match &outcome {
-        Outcome::Passed => println!("ok      {name}"),
-        Outcome::Skipped(why) => println!("skipped {name}: {why}"),
-        Outcome::Failed(why) => println!("FAILED  {name}\n        {}", why.replace('\n', "\n        ")),
-    }
-    outcome
 }

@@ -6,6 +6,7 @@ pub mod head;
 pub mod regex;
 pub mod run;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -18,6 +19,26 @@ pub enum Outcome {
     Skipped(String),
     /// The whole story: what was expected, what came, and how to run it again.
     Failed(String),
+}
+
+impl Outcome {
+    /// What it comes to that something is missing here: the case is skipped; with `CI=true` it has failed.
+    pub fn of_missing(why: String) -> Outcome {
+        match std::env::var("CI").as_deref() {
+            Ok("true") => Outcome::Failed(why),
+            _ => Outcome::Skipped(why),
+        }
+    }
+
+    /// Prints one line for a case that passed, and all there is to know about one that did not.
+    pub fn told(self, name: &str) -> Outcome {
+        match &self {
+            Outcome::Passed => println!("ok      {name}"),
+            Outcome::Skipped(why) => println!("skipped {name}: {why}"),
+            Outcome::Failed(why) => println!("FAILED  {name}\n        {}", why.replace('\n', "\n        ")),
+        }
+        self
+    }
 }
 
 /// The root of the repository.
@@ -34,6 +55,20 @@ pub fn target_dir() -> PathBuf {
 pub fn have_tool(tool: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| dir.join(tool).is_file())
+}
+
+/// Whether a test can go on with `tool`. What that means where it is missing: see [`Outcome::of_missing`].
+#[allow(dead_code, reason = "scenarios name their tools in their heads")]
+pub fn can_use(tool: &str) -> bool {
+    if have_tool(tool) {
+        return true;
+    }
+    match Outcome::of_missing(format!("{tool} is missing")) {
+        Outcome::Failed(why) => panic!("{why}"),
+        // Shown even where the test passes.
+        _ => drop(writeln!(std::io::stderr(), "skipped: {tool} is missing")),
+    }
+    false
 }
 
 /// A command as one would type it, without its environment.

@@ -81,9 +81,7 @@ fn cannot_run(case: &Case) -> Option<Outcome> {
         return Some(Outcome::Skipped(format!("only for {}", case.arch.join(", "))));
     }
     let missing = case.needs.iter().find(|tool| !have_tool(tool))?;
-    let why = format!("{missing} is missing");
-    let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
-    Some(if in_ci { Outcome::Failed(why) } else { Outcome::Skipped(why) })
+    Some(Outcome::of_missing(format!("{missing} is missing")))
 }
 
 fn command(case: &Case, host: &Path, workshop: &Workshop) -> Command {
