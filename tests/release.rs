@@ -18,8 +18,6 @@ use common::{fresh_dir, libraries, make, run};
 use support::build::compiler;
 use support::{can_use, root};
 
-const MAX_BYTES: u64 = 600 << 10;
-
 fn shared() -> PathBuf {
     libraries().join("libwharf.so.0")
 }
@@ -147,9 +145,8 @@ fn debug_file_belongs_to_the_library() {
 }
 
 #[test]
-fn library_is_small_and_tells_nothing_of_the_machine_that_built_it() {
+fn library_tells_nothing_of_the_machine_that_built_it() {
     let bytes = fs::read(shared()).expect("the library is there");
-    assert!(bytes.len() as u64 <= MAX_BYTES, "{} bytes", bytes.len());
     let home = std::env::var("HOME").unwrap_or_default();
     for place in [root().display().to_string(), home] {
         let found = place.len() > 1 && bytes.windows(place.len()).any(|window| window == place.as_bytes());

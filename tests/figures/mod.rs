@@ -1,14 +1,39 @@
 //! Figures: what the hosts of `c_host/bench` measure, and what valgrind counts in them.
 
+pub mod rows;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use crate::support;
 use support::build::Workshop;
+use support::can_use;
 use support::head::Source;
+
+/// What hosts count: the same in every run.
+const COUNTS: [(&str, &str); 5] = [
+    ("border", "steps"),
+    ("border", "syscalls"),
+    ("border", "allocations"),
+    ("border", "stack"),
+    ("idle", "runtime"),
+];
+
+/// Figures that are known, or nearly: others would say that a counter does not count.
+const CONTROLS: [(&str, RangeInclusive<f64>); 7] = [
+    ("atomics.control", 3.0..=3.0),
+    ("syscalls.control", 1.0..=1.0),
+    ("allocations.control", 1.0..=1.0),
+    ("stack.control", 512.0..=4096.0),
+    ("lines.control", 1.0..=f64::INFINITY),
+    // More than the way to a function and back; at least a page for a thread that is tied up.
+    ("steps.call", 10.0..=f64::INFINITY),
+    ("idle.rss", 1.0..=f64::INFINITY),
+];
 
 /// Figures by their names.
 pub type Figures = BTreeMap<String, f64>;
@@ -24,13 +49,27 @@ impl Bench {
         Bench { workshop: Workshop::open().expect("the library under test is there") }
     }
 
-    /// Size of the library in bytes.
-    pub fn library_bytes(&self) -> u64 {
-        std::fs::metadata(&self.workshop.library).expect("the library is there").len()
+    /// All that is the same in every run.
+    pub fn counted(&self) -> Figures {
+        let mut all = self.idle_threads(1000);
+        all.extend(COUNTS.iter().flat_map(|(host, what)| self.run(host, &[what])));
+        let library = std::fs::metadata(&self.workshop.library).expect("the library is there");
+        all.insert("file".to_string(), library.len() as f64 / 1024.0);
+        if can_use("valgrind") {
+            all.insert("instructions".to_string(), self.instructions_of_call());
+            let [shared, control] = self.lines_shared();
+            all.insert("lines".to_string(), shared as f64);
+            all.insert("lines.control".to_string(), control as f64);
+        }
+        for (name, known) in CONTROLS {
+            let right = all.get(name).map_or(name.starts_with("lines"), |figure| known.contains(figure));
+            assert!(right, "the counter of {name} does not count: {:?}, not {known:?}", all.get(name));
+        }
+        all
     }
 
     /// Builds the host `c_host/bench/NAME.c`.
-    pub fn build(&self, name: &str) -> PathBuf {
+    fn build(&self, name: &str) -> PathBuf {
         // Tests run beside each other, and want the same hosts.
         static BUILDING: Mutex<()> = Mutex::new(());
         let _one_at_a_time = BUILDING.lock();
@@ -90,8 +129,15 @@ impl Bench {
     }
 
     /// Instructions of a warm call: what the loop takes more than with a plain function pointer.
-    pub fn instructions_of_call(&self, loop_name: &str, plain: &str) -> f64 {
-        self.instructions_of_loop(loop_name) - self.instructions_of_loop(plain)
+    fn instructions_of_call(&self) -> f64 {
+        self.instructions_of_loop("call") - self.instructions_of_loop("plain")
+    }
+
+    /// What threads that have called take more than threads that have not, per thread and in KiB.
+    fn idle_threads(&self, count: u32) -> Figures {
+        let count = count.to_string();
+        let [plain, calling] = ["plain", "call"].map(|how| self.run("idle", &["threads", &count, how]));
+        calling.into_iter().map(|(name, value)| (name.clone(), value - plain[&name])).collect()
     }
 
     /// What two threads that call in turn touch, four sections of it; see `bench_border lines`.
@@ -126,7 +172,7 @@ impl Bench {
 
     /// Cache lines that one thread's warm calls write and another's touch; then the same with a callback
     /// that counts in a common variable.
-    pub fn lines_shared(&self) -> [usize; 2] {
+    fn lines_shared(&self) -> [usize; 2] {
         let sections = self.touched();
         [[0, 1], [2, 3]].map(|[one, other]| {
             let [one, other] = [&sections[one], &sections[other]];
@@ -154,12 +200,4 @@ fn access(line: &str) -> Option<(u8, u64, u64)> {
     let (start, bytes) = line.strip_prefix(' ')?.get(2..)?.split_once(',')?;
     let known = b"SLM".contains(&kind);
     known.then_some((kind, u64::from_str_radix(start, 16).ok()?, bytes.parse().ok()?))
-}
-
-/// What threads that have called take more than threads that have not, per thread and in KiB.
-pub fn idle_threads(bench: &Bench, count: u32) -> Figures {
-    let count = count.to_string();
-    let plain = bench.run("idle", &["threads", &count, "plain"]);
-    let calling = bench.run("idle", &["threads", &count, "call"]);
-    calling.into_iter().map(|(name, value)| (name.clone(), value - plain[&name])).collect()
 }
