@@ -1,29 +1,13 @@
 //! The rules of the house, read off the sources: floors, doors, sizes, names.
 
+#[allow(dead_code, reason = "made for the scenarios")]
+mod support;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn files(under: &str, extensions: &[&str]) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut folders = vec![root().join(under)];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
-            let path = entry.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if extensions.iter().any(|e| path.extension().is_some_and(|have| have == *e)) {
-                found.push(path);
-            }
-        }
-    }
-    assert!(!found.is_empty(), "no sources in {under}");
-    found
-}
+use support::{files, root};
 
 /// The rooms, from the ground up: the `mod` lines of lib.rs.
 fn floors() -> Vec<String> {

@@ -1,15 +1,8 @@
 //! Whether the tests can fail: each mutation build leaves one line of the library out, and a named scenario
 //! must then turn red, for the reason that is looked for, while it is green with the library as it is.
 //!
-//! | Mutation | What is left out | Scenarios that turn red |
-//! |---|---|---|
-//! | `g0_sp_store` | the switch writes the host's stack pointer to the G | `CgoExternalThreadPanic/host` |
-//! | `cfi_switch` | the switch has its frame told by the frame pointer | `CgoExternalThreadPanic/host`, `CxxException` |
-//! | `g0_sp_restore` | a callback that has returned leaves its stack | `Callback` |
-//! | `reap` | an entry frees what was jumped out of | `LongjmpLoop/on_host` |
-//!
-//! So that it is not the whole library that is broken, `EnsureBindM` must stay green with each of them. A name
-//! after `wharf_mutate` in `src` that this table lacks is a failure.
+//! So that it is not the whole library that is broken, one scenario must stay green with each of them. A name after
+//! `wharf_mutate` in `src` that `MUTATIONS` lacks is a failure.
 
 #[allow(dead_code, reason = "made for the scenarios")]
 mod support;
@@ -22,7 +15,7 @@ use std::process::Command;
 use support::build::Workshop;
 use support::head::Source;
 use support::regex::matches;
-use support::{Outcome, in_parallel, root, run, target_dir};
+use support::{Outcome, files, in_parallel, root, run, target_dir};
 
 /// How many builds run beside each other.
 const BESIDE: usize = 2;
@@ -42,7 +35,9 @@ struct Mutation {
     reds: &'static [Red],
 }
 
+/// Above each stands what is left out.
 const MUTATIONS: &[Mutation] = &[
+    // The switch writes the host's stack pointer to the G.
     Mutation {
         name: "g0_sp_store",
         reds: &[Red {
@@ -50,6 +45,7 @@ const MUTATIONS: &[Mutation] = &[
             sign: "^ended by Signal\\(11\\), expected Signal\\(6\\)",
         }],
     },
+    // The switch has its frame told by the frame pointer.
     Mutation {
         name: "cfi_switch",
         reds: &[
@@ -57,10 +53,12 @@ const MUTATIONS: &[Mutation] = &[
             Red { scenario: "CxxException", sign: "^ended by Signal\\((6|11)\\), expected Exit" },
         ],
     },
+    // A callback that has returned leaves its stack.
     Mutation {
         name: "g0_sp_restore",
         reds: &[Red { scenario: "Callback", sign: "CHECK\\(stats\\(\\).stacks_used == 0\\) failed" }],
     },
+    // An entry frees what was jumped out of.
     Mutation {
         name: "reap",
         reds: &[Red { scenario: "LongjmpLoop/on_host", sign: "CHECK\\(now == \\*first\\) failed" }],
@@ -156,21 +154,10 @@ fn outcome(scenario: &str, library: &Path, mutation: &str) -> Outcome {
 #[test]
 fn table_is_complete() {
     let mut used = BTreeSet::new();
-    let mut dirs = vec![root().join("src")];
-    while let Some(dir) = dirs.pop() {
-        for entry in fs::read_dir(&dir).expect("src can be read") {
-            let path = entry.expect("src can be read").path();
-            if path.is_dir() {
-                dirs.push(path);
-                continue;
-            }
-            let text = fs::read_to_string(&path).expect("sources are text");
-            used.extend(
-                text.split("wharf_mutate = \"")
-                    .skip(1)
-                    .filter_map(|rest| rest.split('"').next().map(str::to_string)),
-            );
-        }
+    for path in files("src", &["rs"]) {
+        let text = fs::read_to_string(&path).expect("sources are text");
+        let names = text.split("wharf_mutate = \"").skip(1).filter_map(|rest| rest.split('"').next());
+        used.extend(names.map(str::to_string));
     }
     let named: BTreeSet<String> = MUTATIONS.iter().map(|mutation| mutation.name.to_string()).collect();
     assert_eq!(used, named, "left: in src; right: in the table");

@@ -6,6 +6,7 @@ pub mod head;
 pub mod regex;
 pub mod run;
 
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -44,6 +45,25 @@ impl Outcome {
 /// The root of the repository.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The files in and below a directory of the repository whose names end in one of `extensions`.
+#[allow(dead_code, reason = "for the tests that read the sources")]
+pub fn files(under: &str, extensions: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(under)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+            let path = entry.expect("the directory can be read").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if extensions.iter().any(|end| path.extension().is_some_and(|have| have == *end)) {
+                found.push(path);
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no sources in {under}");
+    found
 }
 
 /// The directory that builds go to.
