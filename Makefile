@@ -27,7 +27,7 @@ LOCK := $(if $(shell command -v flock),flock $(OUT)/lock)
 LIBRARIES := $(OUT)/$(SO) $(OUT)/$(SO).debug $(OUT)/libwharf.so $(OUT)/libwharf.a
 
 .DELETE_ON_ERROR:
-.PHONY: lib libraries demo test check bench header install uninstall clean help FORCE
+.PHONY: lib libraries demo test lint check bench header install uninstall clean help FORCE
 .DEFAULT_GOAL := lib
 
 ## lib        the libraries: OUT/libwharf.so.0, libwharf.so, libwharf.so.0.debug, libwharf.a
@@ -130,10 +130,13 @@ test check bench: export WHARF_LIB = $(abspath $(OUT))/$(SO)
 test: lib
 	$(CARGO) test
 
-## check      format, lints, house rules, headers, delivered files, README, gates
-check: lib
+## lint       format, lints
+lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy -q --all-targets -- -D warnings
+
+## check      lint, and of the tests: house rules, headers, delivered files, README, gates
+check: lint lib
 	$(CARGO) test -q --test house --test header --test release --test readme --test gates
 
 ## bench      the figures, as a table
