@@ -32,15 +32,44 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
         .filter(|(_, line)| !line.trim().is_empty())
 }
 
-/// Every room that a line names by `crate::room` or in a `use crate::{room, …}` group.
-fn named_rooms<'a>(line: &'a str, floors: &'a [String]) -> impl Iterator<Item = &'a String> {
-    let group = line.split("crate::{").nth(1).unwrap_or("");
-    floors.iter().filter(move |room| {
-        line.contains(&format!("crate::{room}::"))
-            || line.contains(&format!("crate::{room};"))
-            || line.contains(&format!("crate::{room}("))
-            || group.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == room.as_str())
-    })
+/// The code by lines, but a `use` group that is broken over lines is one piece, with the number of its first line.
+fn pieces(text: &str) -> Vec<(usize, String)> {
+    let mut pieces: Vec<(usize, String)> = Vec::new();
+    let mut open = false;
+    for (n, line) in code(text) {
+        match pieces.last_mut().filter(|_| open) {
+            Some((_, piece)) => *piece += line,
+            None => pieces.push((n, line.to_owned())),
+        }
+        open = pieces.last().is_some_and(|(_, piece)| piece.contains("crate::{") && !piece.contains(';'));
+    }
+    pieces
+}
+
+/// Every room that the code names by `crate::room` or in a `crate::{room, …}` group, and where.
+fn named_rooms(text: &str, floors: &[String]) -> Vec<(usize, String)> {
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    let mut named = Vec::new();
+    for (n, piece) in pieces(text) {
+        for path in piece.split("crate::").skip(1) {
+            let words = match path.strip_prefix('{') {
+                Some(group) => group.split(|c| !is_name(c)).collect(),
+                None => vec![path.split(|c| !is_name(c)).next().unwrap_or("")],
+            };
+            let rooms = words.into_iter().filter(|word| floors.iter().any(|room| room == word));
+            named.extend(rooms.map(|room| (n, room.to_owned())));
+        }
+    }
+    named
+}
+
+/// The rooms that a text in `room` names although they are above it, and where.
+fn named_above(room: &str, text: &str, floors: &[String]) -> Vec<(usize, String)> {
+    let floor_of = |room: &str| floors.iter().position(|floor| floor == room);
+    let floor = floor_of(room).unwrap_or_else(|| panic!("{room} has no floor"));
+    let mut named = named_rooms(text, floors);
+    named.retain(|(_, other)| floor_of(other) > Some(floor));
+    named
 }
 
 #[test]
@@ -49,17 +78,29 @@ fn a_file_names_only_rooms_below_its_own() {
     let mut wrong = Vec::new();
     for path in files("src", &["rs"]) {
         let Some(room) = room_of(&path) else { continue };
-        let floor = floors.iter().position(|f| *f == room).unwrap_or_else(|| panic!("{room} has no floor"));
         let text = fs::read_to_string(&path).unwrap();
-        for (n, line) in code(&text) {
-            for named in named_rooms(line, &floors) {
-                if floors.iter().position(|f| f == named) > Some(floor) {
-                    wrong.push(format!("{}:{n} names {named}, which is above", path.display()));
-                }
-            }
-        }
+        let above = named_above(&room, &text, &floors);
+        wrong.extend(
+            above.iter().map(|(n, named)| format!("{}:{n} names {named}, which is above", path.display())),
+        );
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_room_above_is_seen_however_it_is_named() {
+    let floors = floors();
+    for (text, seen) in [
+        ("use crate::{\n    base::atomic,\n    callback::{\n        Running,\n    },\n};\n", true),
+        ("use crate::{base, callback};\n", true),
+        ("use crate::callback;\n", true),
+        ("use crate::callback as upstairs;\n", true),
+        ("fn up() {\n    crate::callback::call()\n}\n", true),
+        ("use crate::{\n    base::atomic,\n    stack, // and not callback\n};\nfn callback() {}\n", false),
+        ("use crate::stack;\n// crate::callback is above.\n", false),
+    ] {
+        assert_eq!(!named_above("stack", text, &floors).is_empty(), seen, "{text}");
+    }
 }
 
 /// What only one room may hold.
@@ -100,19 +141,52 @@ fn invariants() -> BTreeSet<String> {
         .collect()
 }
 
+/// The SAFETY comments of a text, each with the number of its first line, as one line without slashes.
+fn safety_comments(text: &str) -> Vec<(usize, String)> {
+    let mut comments: Vec<(usize, String)> = Vec::new();
+    let mut inside = false;
+    for (n, line) in text.lines().enumerate() {
+        let comment = line.split_once("//").map(|(before, rest)| (before.trim().is_empty(), rest));
+        match comment {
+            Some((_, rest)) if rest.contains("SAFETY:") => comments.push((n + 1, rest.to_owned())),
+            Some((true, rest)) if inside => comments.last_mut().expect("one began").1 += rest,
+            _ => {
+                inside = false;
+                continue;
+            }
+        }
+        inside = true;
+    }
+    comments
+}
+
+/// What stands in square brackets, if it looks like a name.
+fn cited(comment: &str) -> impl Iterator<Item = &str> {
+    let inside = comment.split('[').skip(1).filter_map(|rest| rest.split_once(']'));
+    let is_name = |name: &&str| {
+        name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    };
+    inside.map(|(name, _)| name).filter(is_name)
+}
+
 #[test]
 fn safety_comments_cite_known_invariants() {
     let known = invariants();
     assert!(known.contains("g0-sp"), "{known:?}");
+    let unknown = |text: &str| {
+        let comments = safety_comments(text).into_iter();
+        let names = comments
+            .flat_map(|(n, comment)| cited(&comment).map(|name| (n, name.to_owned())).collect::<Vec<_>>());
+        names.filter(|(_, name)| !known.contains(name)).collect::<Vec<_>>()
+    };
+    assert_eq!(unknown("// SAFETY: [slab] and [slap]; `a[0]`, [`x`].\n").len(), 1);
+    assert_eq!(unknown("{} // SAFETY: said\n    // over lines, by [nobody].\n").len(), 1);
+    assert_eq!(unknown("// SAFETY: [gate].\nlet a = b[index]; // [index]\n").len(), 0);
     let mut wrong = Vec::new();
     for path in files("src", &["rs"]) {
         let text = fs::read_to_string(&path).unwrap();
-        for (n, line) in text.lines().enumerate().filter(|(_, line)| line.contains("SAFETY: [")) {
-            let name = line.split("SAFETY: [").nth(1).and_then(|rest| rest.split(']').next()).unwrap_or("");
-            if !known.contains(name) {
-                wrong.push(format!("{}:{} [{name}]", path.display(), n + 1));
-            }
-        }
+        wrong.extend(unknown(&text).iter().map(|(n, name)| format!("{}:{n} [{name}]", path.display())));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
