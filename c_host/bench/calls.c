@@ -1,5 +1,5 @@
 /* How long calls take: warm, nested, out on the host's stack, on two threads at once; each beside the same loop with a
- * plain function pointer, in turns.
+ * plain function pointer, in turns, and with a library that does nothing but call.
  *
  *     bench_calls                   figures in ns per call
  *     bench_calls loop NAME COUNT   only runs that loop, for a tool that counts instructions
@@ -51,6 +51,7 @@ static loop loops[] = {
     {"call", call_loop, 0, {0}},
     {"bare", bare_loop, 0, {0}},
     {"plain.on_g", plain_loop, 1, {0}},
+    {"bare.on_g", bare_loop, 1, {0}},
     {"nested", call_loop, 1, {0}},
     {"on_host", on_host_loop, 1, {0}},
 };

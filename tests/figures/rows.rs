@@ -41,7 +41,7 @@ const fn row(
 
 /// The rows, as `make bench` prints them.
 #[rustfmt::skip]
-pub const ROWS: [Row; 38] = [
+pub const ROWS: [Row; 40] = [
     row("warm call, instructions (callgrind)", "instructions", None, 60.0, ""),
     row("warm call, instructions (single steps)", "steps.call", Some("steps.plain"), 60.0, ""),
     row("warm call, time", "call", Some("plain"), 4.5, "ns"),
@@ -54,8 +54,10 @@ pub const ROWS: [Row; 38] = [
     row("nested call, instructions (single steps)", "steps.nested", Some("steps.plain"), 60.0, ""),
     row("nested call, atomic read-modify-writes", "atomics.nested", None, 0.0, ""),
     row("nested call, time", "nested", Some("plain.on_g"), 3.0, "ns"),
+    row("... a library that only calls back, time", "bare.on_g", Some("plain.on_g"), f64::INFINITY, "ns"),
     row("out to the host's stack and back, atomics", "atomics.on_host", None, 0.0, ""),
     row("out to the host's stack and back, time", "on_host", Some("plain.on_g"), 5.0, "ns"),
+    row("... a library that only calls back, time", "bare.on_g", Some("plain.on_g"), f64::INFINITY, "ns"),
     row("first call of a thread, spare M", "first.pooled", Some("first.plain"), 600.0, "ns"),
     row("first call of a thread, fresh M", "first.fresh", Some("first.plain"), 5000.0, "ns"),
     row("thread that calls once, less one that does not", "life", Some("life.plain"), 1300.0, "ns"),
