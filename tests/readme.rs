@@ -11,9 +11,10 @@ mod support;
 mod common;
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
-use common::{fresh_dir, libraries, make, output};
+use common::{fresh_dir, libraries, make, output, run};
 use support::root;
 
 struct Program {
@@ -84,23 +85,36 @@ fn text_matches(patterns: &[&str], lines: &[&str]) -> bool {
     }
 }
 
+fn readme() -> String {
+    fs::read_to_string(root().join("README.md")).expect("README.md is there")
+}
+
+/// Puts the program beside the library that is installed in `dir`, does what the README says to, and returns what
+/// is printed.
+fn printed_by(program: &Program, dir: &Path) -> String {
+    fs::write(dir.join(&program.name), &program.source).expect("the directory is ours");
+    let lib = dir.join("lib");
+    let script = format!("ulimit -c 0\nexec 2>&1\n{}", program.commands);
+    let mut command = Command::new("sh");
+    command.current_dir(dir).args(["-c", &script]);
+    command.env("CPATH", dir.join("include")).env("LIBRARY_PATH", &lib).env("LD_LIBRARY_PATH", &lib);
+    command.env("PKG_CONFIG_PATH", lib.join("pkgconfig"));
+    String::from_utf8_lossy(&output(&mut command).stdout).into_owned()
+}
+
+/// As after `make install`, but to a place that the compiler and the loader must be told.
+fn install(dir: &Path) {
+    make(&libraries(), &["install", &format!("PREFIX={}", dir.display())]);
+}
+
 #[test]
 fn programs_print_what_the_readme_says() {
-    let readme = fs::read_to_string(root().join("README.md")).expect("README.md is there");
-    let programs = programs(&readme);
+    let programs = programs(&readme());
     assert!(programs.len() >= 2, "only {} programs found", programs.len());
     let dir = fresh_dir("readme");
-    // As after `make install`, but to a place that the compiler and the loader must be told.
-    make(&libraries(), &["install", &format!("PREFIX={}", dir.display())]);
-    let lib = dir.join("lib");
+    install(&dir);
     for program in programs {
-        fs::write(dir.join(&program.name), &program.source).expect("the directory is ours");
-        let script = format!("ulimit -c 0\nexec 2>&1\n{}", program.commands);
-        let mut command = Command::new("sh");
-        command.current_dir(&dir).args(["-c", &script]);
-        command.env("CPATH", dir.join("include")).env("LIBRARY_PATH", &lib).env("LD_LIBRARY_PATH", &lib);
-        command.env("PKG_CONFIG_PATH", lib.join("pkgconfig"));
-        let printed = String::from_utf8_lossy(&output(&mut command).stdout).into_owned();
+        let printed = printed_by(&program, &dir);
         let [patterns, lines] = [&program.printed, &printed].map(|text| text.lines().collect::<Vec<_>>());
         assert!(
             text_matches(&patterns, &lines),
@@ -108,5 +122,30 @@ fn programs_print_what_the_readme_says() {
             program.name,
             program.printed
         );
+    }
+}
+
+/// The places in a report are those of the calls, not of what comes after them.
+#[test]
+fn addr2line_gives_the_lines_of_the_calls() {
+    let dir = fresh_dir("readme_lines");
+    install(&dir);
+    let program = programs(&readme()).into_iter().find(|program| program.name == "boom.c");
+    let program = program.expect("README.md has boom.c");
+    let report = printed_by(&program, &dir);
+    for (function, call) in [
+        ("parse", "wharf_panicf(\"cannot read"),
+        ("callback", "parse(line);"),
+        ("reader", "wharf_call(callback, line);"),
+    ] {
+        let start = format!("{function}+0x");
+        let mut lines = report.lines().skip_while(|line| !line.starts_with(&start)).skip(1);
+        let place = lines.next().and_then(|line| line.rsplit_once("/boom+"));
+        let (_, place) = place.unwrap_or_else(|| panic!("no place of {function} in boom\n{report}"));
+        let told = run(Command::new("addr2line").current_dir(&dir).args(["-e", "boom", place]));
+        let number = told.trim().rsplit_once("/boom.c:").and_then(|(_, number)| number.parse::<usize>().ok());
+        let number = number.unwrap_or_else(|| panic!("{function} at {place}: {told}"));
+        let line = program.source.lines().nth(number - 1).unwrap_or_default();
+        assert!(line.contains(call), "{function} at {place}: line {number}: {line}");
     }
 }

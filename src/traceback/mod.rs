@@ -225,7 +225,8 @@ impl Area {
             Some((module, image)) => {
                 out.bytes(b"\t");
                 out.bytes(self.maps.module_path(module));
-                let _ = writeln!(out, "+{:#x}", pc.wrapping_sub(image.bias));
+                // For addr2line: the return address may belong to the next line.
+                let _ = writeln!(out, "+{:#x}", place.wrapping_sub(image.bias));
             }
             None => out.bytes(b"\t?\n"),
         }
