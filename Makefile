@@ -150,10 +150,14 @@ header:
 
 # ---- Installing -------------------------------------------------------------------------------
 
-## install    into DESTDIR/PREFIX: libraries, headers, pkg-config file
+# Where gdb and addr2line look for what the library's debug link names; ldconfig does not.
+DEBUGDIR := $(LIBDIR)/.debug
+
+## install    into DESTDIR/PREFIX: libraries, their debug information, headers, pkg-config file
 install: lib
-	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(INCDIR)
+	install -d $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(DEBUGDIR) $(DESTDIR)$(INCDIR)
 	install -m 755 $(OUT)/$(SO) $(DESTDIR)$(LIBDIR)/$(SO)
+	install -m 644 $(OUT)/$(SO).debug $(DESTDIR)$(DEBUGDIR)/$(SO).debug
 	ln -sf $(SO) $(DESTDIR)$(LIBDIR)/libwharf.so
 	install -m 644 $(OUT)/libwharf.a $(DESTDIR)$(LIBDIR)/libwharf.a
 	install -m 644 $(HEADERS) $(DESTDIR)$(INCDIR)
@@ -163,7 +167,8 @@ install: lib
 ## uninstall  takes away what install put there
 uninstall:
 	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,$(SO) libwharf.so libwharf.a pkgconfig/wharf.pc) \
-		$(addprefix $(DESTDIR)$(INCDIR)/,$(notdir $(HEADERS)))
+		$(DESTDIR)$(DEBUGDIR)/$(SO).debug $(addprefix $(DESTDIR)$(INCDIR)/,$(notdir $(HEADERS)))
+	rmdir $(DESTDIR)$(DEBUGDIR) 2>/dev/null || true
 
 ## clean      takes away what was built
 clean:

@@ -327,17 +327,39 @@ fn installs_for_pkg_config() {
     let [destdir, prefix] = [format!("DESTDIR={}", place.display()), "PREFIX=/opt/wharf".to_string()];
     make(&libraries(), &["install", &destdir, &prefix]);
     let lib = place.join("opt/wharf/lib");
-    let ask = |what: &str| {
+    let ask = |what: &[&str]| {
         let mut command = Command::new("pkg-config");
         command.env("PKG_CONFIG_PATH", lib.join("pkgconfig")).env("PKG_CONFIG_SYSROOT_DIR", &place);
-        run(command.args([what, "wharf"])).trim().to_string()
+        let told = run(command.args(what).arg("wharf"));
+        told.split_whitespace().map(str::to_string).collect::<Vec<_>>()
     };
-    assert_eq!(ask("--modversion"), env!("CARGO_PKG_VERSION"));
+    assert_eq!(ask(&["--modversion"]), [env!("CARGO_PKG_VERSION")]);
     let (source, host) = (write(&dir, "host.c", HOST), dir.join("host"));
-    run(cc(&source, &host).args(ask("--cflags").split_whitespace()).args(ask("--libs").split_whitespace()));
+    run(cc(&source, &host).args(ask(&["--cflags", "--libs"])));
     assert_eq!(run(Command::new(&host).env("LD_LIBRARY_PATH", &lib)), "called 1\n");
+    // Nothing to load: the program holds all of it.
+    run(cc(&source, &host).arg("-static").args(ask(&["--static", "--cflags", "--libs"])));
+    assert_eq!(run(&mut Command::new(&host)), "called 1\n");
+    finds_debug_information(&lib.join("libwharf.so.0"));
 
     make(&libraries(), &["uninstall", &destdir, &prefix]);
     let left = run(Command::new("find").arg(&place).args(["!", "-type", "d"]));
     assert_eq!(left, "");
+    assert!(!lib.join(".debug").exists());
+}
+
+/// gdb and addr2line go from the installed library to the file that has its lines.
+fn finds_debug_information(library: &Path) {
+    let entry = nm(&["-D", "--defined-only"], library)
+        .iter()
+        .find_map(|line| line.strip_suffix(" T wharf_call@@WHARF_0").map(str::to_string));
+    let entry = entry.expect("wharf_call is exported");
+    let line = run(Command::new("addr2line").arg("-e").arg(library).arg(entry));
+    assert!(line.contains("src/ffi/callbacks.rs:"), "{line}");
+    if can_use("gdb") {
+        let mut gdb = Command::new("gdb");
+        gdb.args(["-q", "-nx", "-batch", "-ex", "set debuginfod enabled off", "-ex", "info line wharf_call"]);
+        let line = run(gdb.arg(library));
+        assert!(line.contains("\"src/ffi/callbacks.rs\""), "{line}");
+    }
 }
