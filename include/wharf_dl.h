@@ -41,13 +41,14 @@ typedef struct wharf_dl {
 
 /* Opens the library `path` and fetches its functions.
  *
- * path   a file (a name with a '/'), or a name that the loader searches for; NULL = WHARF_DL_NAME,
- *        searched for
+ * path   a file (a name with a '/'), or a name that the loader searches for, not ""; NULL =
+ *        WHARF_DL_NAME, searched for
  * dl     out, not NULL, written in every case; it should be closed when it comes in
  *
  * Returns WHARF_OK, or, with dl->error written and dl closed:
- *   WHARF_ESYS  the loader refused; dl->error has its reason (errno says nothing here)
- *   WHARF_EABI  the library is no wharf, or does not have what this header describes
+ *   WHARF_EINVAL  path is "" (dlopen would answer with the program itself)
+ *   WHARF_ESYS    the loader refused; dl->error has its reason (errno says nothing here)
+ *   WHARF_EABI    the library is no wharf, or does not have what this header describes
  *
  * The library's symbols stay local to it (RTLD_LOCAL) and are bound at once (RTLD_NOW). Opening it
  * starts nothing. It may be opened more than once; each open wants its close.
@@ -63,29 +64,35 @@ static inline int wharf_dl_open(const char *path, wharf_dl *dl)
     if (path == NULL)
         path = WHARF_DL_NAME;
     dl->api = NULL;
+    dl->handle = NULL;
     dl->error[0] = '\0';
+    if (path[0] == '\0') {
+        snprintf(dl->error, sizeof dl->error,
+                 "wharf: cannot open \"\": the path is empty (NULL searches for %s)", WHARF_DL_NAME);
+        return WHARF_EINVAL;
+    }
     dl->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (dl->handle == NULL) {
         reason = dlerror();
-        snprintf(dl->error, sizeof dl->error, "wharf: cannot open %s: %s", path,
+        snprintf(dl->error, sizeof dl->error, "wharf: cannot open \"%s\": %s", path,
                  reason != NULL ? reason : "the loader does not say why");
         return WHARF_ESYS;
     }
     symbol = dlsym(dl->handle, "wharf_get_api");
     if (symbol == NULL) {
         snprintf(dl->error, sizeof dl->error,
-                 "wharf: %s is not the wharf library: it has no wharf_get_api", path);
+                 "wharf: \"%s\" is not the wharf library: it has no wharf_get_api", path);
     } else {
         memcpy(&get_api, &symbol, sizeof get_api);
         api = get_api(WHARF_ABI);
         if (api == NULL) {
             snprintf(dl->error, sizeof dl->error,
-                     "wharf: %s does not know ABI %u, which this program was built for", path,
+                     "wharf: \"%s\" does not know ABI %u, which this program was built for", path,
                      WHARF_ABI);
         } else if (api->size < sizeof *api) {
             snprintf(dl->error, sizeof dl->error,
-                     "wharf: %s (version %s) is older than the header this program was built with: "
-                     "its table has %lu bytes, %lu are needed",
+                     "wharf: \"%s\" (version %s) is older than the header this program was built "
+                     "with: its table has %lu bytes, %lu are needed",
                      path, api->version_string(), 0ul + api->size, 0ul + sizeof *api);
         } else {
             dl->api = api;
@@ -99,10 +106,13 @@ static inline int wharf_dl_open(const char *path, wharf_dl *dl)
 
 /* Gives the library back; dl->api is NULL from then on. Does nothing where dl is closed.
  *
- * A wharf that was started or called runs on, and stays loaded, until dl->api->stop has returned
- * WHARF_OK: stop first.
+ * A wharf that was started by `start` stays loaded until the last stop. One that was started by the
+ * first call alone is stopped and unloaded, after waiting for running callbacks. Pointers into the
+ * table that the program has kept must not be called after that.
  *
- * Returns WHARF_OK, or WHARF_ESYS with the loader's reason in dl->error.
+ * Returns WHARF_OK: the loader took this open back, which does not mean that the library is
+ * unloaded: a start, another open or a program that is linked with it keeps it. Or WHARF_ESYS with
+ * the loader's reason in dl->error.
  * Context: not in a callback, not in a signal handler. */
 static inline int wharf_dl_close(wharf_dl *dl)
 {
@@ -121,22 +131,20 @@ static inline int wharf_dl_close(wharf_dl *dl)
     return WHARF_OK;
 }
 
-/* Panics with a message made as by printf, cut after 1023 bytes: wharf_panicf for an open library.
- *
- * dl     an open library
- * fmt    as for printf, not NULL
- *
- * Does not return. */
-WHARF_NORETURN static inline void wharf_dl_panicf(const wharf_dl *dl, const char *fmt, ...)
+/*
+ * wharf_panic with a message made by format, of at most 1023 bytes. For programs that open the
+ * library, here `dl`; wharf.h has its like.
+ */
+WHARF_NORETURN static inline void wharf_dl_panicf(const wharf_dl *dl, const char *format, ...)
     WHARF_PRINTF(2, 3);
-WHARF_NORETURN static inline void wharf_dl_panicf(const wharf_dl *dl, const char *fmt, ...)
+WHARF_NORETURN static inline void wharf_dl_panicf(const wharf_dl *dl, const char *format, ...)
 {
     char message[1024];
     va_list args;
 
-    va_start(args, fmt);
-    if (vsnprintf(message, sizeof message, fmt, args) < 0)
-        dl->api->panic(fmt);
+    va_start(args, format);
+    if (vsnprintf(message, sizeof message, format, args) < 0)
+        dl->api->panic(format);
     va_end(args);
     dl->api->panic(message);
 }

@@ -92,15 +92,17 @@ fn loader_header_says_what_failed() {
 
     assert!(
         open(&dir.join("absent.so"))
-            .starts_with(&format!("ESYS wharf: cannot open {}/absent.so: ", dir.display()))
+            .starts_with(&format!("ESYS wharf: cannot open \"{}/absent.so\": ", dir.display()))
     );
-    assert!(open(&empty).ends_with("empty.so is not the wharf library: it has no wharf_get_api\n"));
-    assert!(open(&other).ends_with("other.so does not know ABI 1, which this program was built for\n"));
+    assert!(open(&empty).ends_with("empty.so\" is not the wharf library: it has no wharf_get_api\n"));
+    assert!(open(&other).ends_with("other.so\" does not know ABI 1, which this program was built for\n"));
     let said = open(&old);
     assert!(
-        said.starts_with("EABI wharf: ") && said.contains("old.so (version 0.0.9) is older than the header"),
+        said.starts_with("EABI wharf: ")
+            && said.contains("old.so\" (version 0.0.9) is older than the header"),
         "{said}"
     );
+    assert!(open(Path::new("")).starts_with("EINVAL wharf: cannot open \"\": the path is empty"));
     assert_eq!(open(&library), "open\nclosed\n");
 
     let by_name =
@@ -108,7 +110,7 @@ fn loader_header_says_what_failed() {
     assert_eq!(by_name, "open\nclosed\n");
     let nowhere = run(Command::new(&host).env_remove("LD_LIBRARY_PATH").current_dir("/"));
     assert!(
-        nowhere.starts_with("ESYS wharf: cannot open libwharf.so.0: ") || nowhere == "open\nclosed\n",
+        nowhere.starts_with("ESYS wharf: cannot open \"libwharf.so.0\": ") || nowhere == "open\nclosed\n",
         "{nowhere}"
     );
 
@@ -125,7 +127,8 @@ int main(int argc, char **argv)
     wharf_dl dl;
     int status = wharf_dl_open(argc > 1 ? argv[1] : NULL, &dl);
     if (status != WHARF_OK) {
-        printf("%s %s\n", status == WHARF_ESYS ? "ESYS" : status == WHARF_EABI ? "EABI" : "?", dl.error);
+        const char *name = status == WHARF_ESYS ? "ESYS" : status == WHARF_EABI ? "EABI" : "EINVAL";
+        printf("%s %s\n", name, dl.error);
         return dl.api != NULL || dl.handle != NULL;
     }
     puts("open");
