@@ -75,16 +75,21 @@
 
 // How the runtime is to be. Fill it with `WHARF_CONFIG_INIT`, then set fields; 0 is the default.
 typedef struct wharf_config {
-  // `sizeof(wharf_config)`.
+  // `sizeof(wharf_config)`. So that programs built with another version of this header go on
+  // working, the library takes 8 up to the `sizeof` that it knows (fields that are missing are
+  // 0), and more, up to 4096, where every byte beyond what it knows is 0. Any other `size` is
+  // `WHARF_EINVAL`.
   uint32_t size;
-  // The most host threads that may be attached at a time; default and most 65536. One more gets
-  // `WHARF_ELIMIT`.
+  // The most host threads that may be attached at a time, 1 to 65536; default 65536. More is
+  // `WHARF_EINVAL`. One thread too many gets `WHARF_ELIMIT`.
   uint32_t max_threads;
   // Bytes of a callback's stack, 16 KiB to 1 GiB, rounded up to pages; default 8 MiB on 64-bit
-  // machines, 256 KiB on 32-bit ones. Reserved, not spent: memory is what callbacks touch.
+  // machines, 256 KiB on 32-bit ones. Less or more is `WHARF_EINVAL`. Reserved, not spent: memory
+  // is what callbacks touch.
   uint64_t callback_stack_bytes;
   // Bytes below each stack that nobody can access, one page to 1 GiB, rounded up to pages;
-  // default 64 KiB. A single frame larger than this may jump over it.
+  // default 64 KiB. Less or more is `WHARF_EINVAL`. A single frame larger than this may jump over
+  // it.
   uint64_t guard_bytes;
   // Zero.
   uint64_t reserved[8];
@@ -95,29 +100,37 @@ typedef void (*wharf_fn)(void *arg);
 
 // How a thread is to be attached. Fill it with `WHARF_ATTACH_OPTIONS_INIT`, then set fields.
 typedef struct wharf_attach_options {
-  // `sizeof(wharf_attach_options)`.
+  // `sizeof(wharf_attach_options)`; what else is taken, and what is not, as in
+  // `wharf_config.size`.
   uint32_t size;
   // 0 or `WHARF_ATTACH_REALTIME`.
   uint32_t flags;
   // The thread's name in `wharf_dump`, its first 15 bytes; copied. NULL: the system's name.
   const char *name;
-  // Bytes of the callback stack to bring into memory now, so that no call faults them in.
+  // Bytes of the callback stack to bring into memory now, so that no call faults them in; at
+  // most what a stack has, more is `WHARF_EINVAL`.
   uint64_t touch_bytes;
   // Zero.
   uint64_t reserved[4];
 } wharf_attach_options;
 
 // What the runtime has and has done. Fill it with `WHARF_STATS_INIT`, then read.
+//
+// An M is wharf's record of an attached thread. When its thread ends or detaches, the M is kept
+// for the next thread that attaches.
 typedef struct wharf_stats {
-  // In: `sizeof(wharf_stats)`. Out: how much of it was filled.
+  // In: `sizeof(wharf_stats)`, or any number of bytes that are there, 8 or more; less is
+  // `WHARF_EINVAL`. Out: how many of them were filled: never more than the library knows.
   uint32_t size;
-  // Ms made: the most threads that were attached at a time, about.
+  // Ms made so far: the most threads that were attached at a time, about.
   uint32_t threads_made;
   // Ms of threads that are attached now.
   uint32_t threads_bound;
-  // Ms that wait for a thread.
+  // Ms that no thread has now, kept for the next ones.
   uint32_t threads_spare;
-  // Managed stacks made.
+  // Managed stacks made. Each has a number, from 1, for as long as it exists: a report and
+  // `wharf_dump` name it as `goroutine 3`. The number is that of the stack, so callbacks that run
+  // on it one after the other have the same.
   uint32_t stacks_made;
   // Of those, how many a callback is on now; one that was left by `longjmp` counts until its
   // thread calls in again or ends.
@@ -186,9 +199,10 @@ const char *wharf_status_name(int status);
 //
 // `abi`: `WHARF_ABI` of the header that the host was compiled with.
 //
-// Returns the table, static, valid until the library is unloaded; NULL if this library does not
-// speak that ABI. A later library of the same ABI has more functions at the table's end: look at
-// its `size` before calling one that your header has and the library may not.
+// Returns the table, static, valid until the library is unloaded (a call through it after that is
+// a crash); NULL if this library does not speak that ABI. A later library of the same ABI has more
+// functions at the table's end: look at its `size` before calling one that your header has and the
+// library may not.
 //
 // Context: any. Signals: safe.
 const struct wharf_api *wharf_get_api(uint32_t abi);
@@ -199,14 +213,16 @@ const struct wharf_api *wharf_get_api(uint32_t abi);
 // nothing of the host's: no thread is made, no handler installed, no environment read. From here to
 // the last stop the library holds a reference on itself, and `dlclose` unloads nothing; after a
 // start by the first call alone, `dlclose` waits for running callbacks, stops, and unloads.
+// `dlclose` inside a callback is forbidden: the code that the callback returns to may be gone. So
+// are calls through a table or a pointer that was got before the library was unloaded. Both crash.
 //
 // `config`: what is wanted; NULL is all defaults; read during the call. Of a running runtime
 // nothing here can be changed: a field that asks for something else than is in force is
 // `WHARF_ESTATE`, and `wharf_dump` names it.
 //
-// Returns `WHARF_OK`; `WHARF_EINVAL`: a field is out of range, `size` is unknown, or a reserved
-// word is not zero; `WHARF_ESTATE`: see above; `WHARF_STOPPED`: the runtime is just being stopped;
-// `WHARF_ENOMEM`.
+// Returns `WHARF_OK`; `WHARF_EINVAL`: a field is out of range, `size` is none that is taken (see
+// there), or a reserved word is not zero; `WHARF_ESTATE`: see above; `WHARF_STOPPED`: the runtime
+// is just being stopped; `WHARF_ENOMEM`.
 //
 // Context: any thread, in a callback too (then it runs already). Signals: not safe.
 //
@@ -263,7 +279,9 @@ int wharf_trim(void);
 // over, or the thread detaches, stops the runtime or ends.
 //
 // Not for fibers whose stacks are copied or made inaccessible while a callback of theirs is on. An
-// `mlockall(MCL_CURRENT)` brings the managed stacks of attached threads into memory whole.
+// `mlockall(MCL_CURRENT)` brings the managed stacks of attached threads into memory whole. In a
+// child made by `fork`, only `exec` and `_exit` are supported: a call may work there, but
+// `wharf_detach`, `wharf_stats_read` and `wharf_stop` must not be used.
 //
 // `fn`: not NULL. `arg`: handed on, never looked at.
 //
@@ -342,7 +360,8 @@ int64_t wharf_after(int64_t ns);
 
 // Counts what the runtime has. Finds threads that have ended first.
 //
-// `out`: not NULL, its `size` set; written only on success, as much as both sides know.
+// `out`: not NULL, its `size` set; written only on success, as much as both sides know: the first
+// `size` bytes of the struct, or all of it if `size` is larger.
 //
 // Returns `WHARF_OK`; in a runtime that does not run, all is 0. `WHARF_EINVAL`: `out` is NULL, or
 // its `size` is less than 8.
@@ -354,8 +373,10 @@ int64_t wharf_after(int64_t ns);
 // `out` is NULL or writable for its `size`.
 int wharf_stats_read(struct wharf_stats *out);
 
-// Prints what the runtime has, as text for people: its state and sizes, and each attached thread
-// with its M, tid, name, state, depth of callbacks, and the bounds and use of their stacks.
+// Prints what the runtime has, as text for people: its state and sizes, and for each attached
+// thread a line with its M (`M3`, the number of wharf's record of it), tid, name, state and depth
+// of callbacks, then a line for each managed stack that it holds (`goroutine 3`, the number of the
+// stack) with its bounds and use.
 //
 // `fd`: where to; stays the caller's. A reader that takes nothing is waited for, two seconds in all.
 //

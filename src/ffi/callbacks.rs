@@ -24,7 +24,9 @@ use crate::callback;
 /// over, or the thread detaches, stops the runtime or ends.
 ///
 /// Not for fibers whose stacks are copied or made inaccessible while a callback of theirs is on. An
-/// `mlockall(MCL_CURRENT)` brings the managed stacks of attached threads into memory whole.
+/// `mlockall(MCL_CURRENT)` brings the managed stacks of attached threads into memory whole. In a
+/// child made by `fork`, only `exec` and `_exit` are supported: a call may work there, but
+/// `wharf_detach`, `wharf_stats_read` and `wharf_stop` must not be used.
 ///
 /// `fn`: not NULL. `arg`: handed on, never looked at.
 ///
@@ -75,13 +77,15 @@ pub const WHARF_ATTACH_REALTIME: u32 = 1;
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct wharf_attach_options {
-    /// `sizeof(wharf_attach_options)`.
+    /// `sizeof(wharf_attach_options)`; what else is taken, and what is not, as in
+    /// `wharf_config.size`.
     pub size: u32,
     /// 0 or `WHARF_ATTACH_REALTIME`.
     pub flags: u32,
     /// The thread's name in `wharf_dump`, its first 15 bytes; copied. NULL: the system's name.
     pub name: *const c_char,
-    /// Bytes of the callback stack to bring into memory now, so that no call faults them in.
+    /// Bytes of the callback stack to bring into memory now, so that no call faults them in; at
+    /// most what a stack has, more is `WHARF_EINVAL`.
     pub touch_bytes: u64,
     /// Zero.
     pub reserved: [u64; 4],

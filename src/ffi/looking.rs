@@ -7,18 +7,24 @@ use crate::base::status::*;
 use crate::{census, sys};
 
 /// What the runtime has and has done. Fill it with `WHARF_STATS_INIT`, then read.
+///
+/// An M is wharf's record of an attached thread. When its thread ends or detaches, the M is kept
+/// for the next thread that attaches.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub struct wharf_stats {
-    /// In: `sizeof(wharf_stats)`. Out: how much of it was filled.
+    /// In: `sizeof(wharf_stats)`, or any number of bytes that are there, 8 or more; less is
+    /// `WHARF_EINVAL`. Out: how many of them were filled: never more than the library knows.
     pub size: u32,
-    /// Ms made: the most threads that were attached at a time, about.
+    /// Ms made so far: the most threads that were attached at a time, about.
     pub threads_made: u32,
     /// Ms of threads that are attached now.
     pub threads_bound: u32,
-    /// Ms that wait for a thread.
+    /// Ms that no thread has now, kept for the next ones.
     pub threads_spare: u32,
-    /// Managed stacks made.
+    /// Managed stacks made. Each has a number, from 1, for as long as it exists: a report and
+    /// `wharf_dump` name it as `goroutine 3`. The number is that of the stack, so callbacks that run
+    /// on it one after the other have the same.
     pub stacks_made: u32,
     /// Of those, how many a callback is on now; one that was left by `longjmp` counts until its
     /// thread calls in again or ends.
@@ -33,7 +39,8 @@ pub struct wharf_stats {
 
 /// Counts what the runtime has. Finds threads that have ended first.
 ///
-/// `out`: not NULL, its `size` set; written only on success, as much as both sides know.
+/// `out`: not NULL, its `size` set; written only on success, as much as both sides know: the first
+/// `size` bytes of the struct, or all of it if `size` is larger.
 ///
 /// Returns `WHARF_OK`; in a runtime that does not run, all is 0. `WHARF_EINVAL`: `out` is NULL, or
 /// its `size` is less than 8.
@@ -69,8 +76,10 @@ pub unsafe extern "C" fn wharf_stats_read(out: *mut wharf_stats) -> c_int {
     WHARF_OK
 }
 
-/// Prints what the runtime has, as text for people: its state and sizes, and each attached thread
-/// with its M, tid, name, state, depth of callbacks, and the bounds and use of their stacks.
+/// Prints what the runtime has, as text for people: its state and sizes, and for each attached
+/// thread a line with its M (`M3`, the number of wharf's record of it), tid, name, state and depth
+/// of callbacks, then a line for each managed stack that it holds (`goroutine 3`, the number of the
+/// stack) with its bounds and use.
 ///
 /// `fd`: where to; stays the caller's. A reader that takes nothing is waited for, two seconds in all.
 ///

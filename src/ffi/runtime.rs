@@ -12,16 +12,21 @@ use crate::{callback, gmp, sys};
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
 pub struct wharf_config {
-    /// `sizeof(wharf_config)`.
+    /// `sizeof(wharf_config)`. So that programs built with another version of this header go on
+    /// working, the library takes 8 up to the `sizeof` that it knows (fields that are missing are
+    /// 0), and more, up to 4096, where every byte beyond what it knows is 0. Any other `size` is
+    /// `WHARF_EINVAL`.
     pub size: u32,
-    /// The most host threads that may be attached at a time; default and most 65536. One more gets
-    /// `WHARF_ELIMIT`.
+    /// The most host threads that may be attached at a time, 1 to 65536; default 65536. More is
+    /// `WHARF_EINVAL`. One thread too many gets `WHARF_ELIMIT`.
     pub max_threads: u32,
     /// Bytes of a callback's stack, 16 KiB to 1 GiB, rounded up to pages; default 8 MiB on 64-bit
-    /// machines, 256 KiB on 32-bit ones. Reserved, not spent: memory is what callbacks touch.
+    /// machines, 256 KiB on 32-bit ones. Less or more is `WHARF_EINVAL`. Reserved, not spent: memory
+    /// is what callbacks touch.
     pub callback_stack_bytes: u64,
     /// Bytes below each stack that nobody can access, one page to 1 GiB, rounded up to pages;
-    /// default 64 KiB. A single frame larger than this may jump over it.
+    /// default 64 KiB. Less or more is `WHARF_EINVAL`. A single frame larger than this may jump over
+    /// it.
     pub guard_bytes: u64,
     /// Zero.
     pub reserved: [u64; 8],
@@ -33,14 +38,16 @@ pub struct wharf_config {
 /// nothing of the host's: no thread is made, no handler installed, no environment read. From here to
 /// the last stop the library holds a reference on itself, and `dlclose` unloads nothing; after a
 /// start by the first call alone, `dlclose` waits for running callbacks, stops, and unloads.
+/// `dlclose` inside a callback is forbidden: the code that the callback returns to may be gone. So
+/// are calls through a table or a pointer that was got before the library was unloaded. Both crash.
 ///
 /// `config`: what is wanted; NULL is all defaults; read during the call. Of a running runtime
 /// nothing here can be changed: a field that asks for something else than is in force is
 /// `WHARF_ESTATE`, and `wharf_dump` names it.
 ///
-/// Returns `WHARF_OK`; `WHARF_EINVAL`: a field is out of range, `size` is unknown, or a reserved
-/// word is not zero; `WHARF_ESTATE`: see above; `WHARF_STOPPED`: the runtime is just being stopped;
-/// `WHARF_ENOMEM`.
+/// Returns `WHARF_OK`; `WHARF_EINVAL`: a field is out of range, `size` is none that is taken (see
+/// there), or a reserved word is not zero; `WHARF_ESTATE`: see above; `WHARF_STOPPED`: the runtime
+/// is just being stopped; `WHARF_ENOMEM`.
 ///
 /// Context: any thread, in a callback too (then it runs already). Signals: not safe.
 ///

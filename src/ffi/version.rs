@@ -60,9 +60,10 @@ pub extern "C" fn wharf_status_name(status: c_int) -> *const c_char {
 ///
 /// `abi`: `WHARF_ABI` of the header that the host was compiled with.
 ///
-/// Returns the table, static, valid until the library is unloaded; NULL if this library does not
-/// speak that ABI. A later library of the same ABI has more functions at the table's end: look at
-/// its `size` before calling one that your header has and the library may not.
+/// Returns the table, static, valid until the library is unloaded (a call through it after that is
+/// a crash); NULL if this library does not speak that ABI. A later library of the same ABI has more
+/// functions at the table's end: look at its `size` before calling one that your header has and the
+/// library may not.
 ///
 /// Context: any. Signals: safe.
 #[unsafe(no_mangle)]
