@@ -38,10 +38,10 @@ static pthread_t start_thread(void *(*body)(void *), void *arg)
 /* ---- On which stack: each step notes where a local variable of its own lies ------------------ */
 
 typedef struct visit {
-    uintptr_t host, callback, on_host, nested;
+    uintptr_t host, callback, on_host, again;
 } visit;
 
-/* All threads are in their nested callbacks at once. */
+/* All threads are in their second callbacks at once. */
 static pthread_barrier_t everyone;
 
 static void note(uintptr_t *where)
@@ -51,16 +51,16 @@ static void note(uintptr_t *where)
     *where = (uintptr_t)&local + (uintptr_t)local;
 }
 
-static void nested_callback(void *arg)
+static void second_callback(void *arg)
 {
-    note(&((visit *)arg)->nested);
+    note(&((visit *)arg)->again);
     pthread_barrier_wait(&everyone);
 }
 
 static void host_function(void *arg)
 {
     note(&((visit *)arg)->on_host);
-    must(rt.api->call(nested_callback, arg), "nested call");
+    must(rt.api->call(second_callback, arg), "call from on_host");
 }
 
 static void callback(void *arg)
@@ -89,12 +89,14 @@ static void show_stacks(void)
         pthread_join(threads[i], NULL);
     pthread_barrier_destroy(&everyone);
 
-    printf("Each thread of the program calls in; where a local variable lies at each step\n\n");
-    printf("  thread  before the call   in the callback   in on_host        in a nested callback\n");
-    printf("          thread's stack    managed stack     thread's stack    managed stack\n");
+    printf("Each thread calls in; the callback goes out by on_host, and that calls in again.\n"
+           "Where a local variable lies at each step\n\n");
+    printf("  thread  before the call   in the callback   in on_host        in a callback called\n"
+           "                                                                from on_host\n"
+           "          thread's stack    managed stack     thread's stack    another managed stack\n");
     for (i = 0; i < THREADS; i++)
         printf("  %-6d  0x%-14" PRIxPTR "  0x%-14" PRIxPTR "  0x%-14" PRIxPTR "  0x%" PRIxPTR "\n",
-               i + 1, visits[i].host, visits[i].callback, visits[i].on_host, visits[i].nested);
+               i + 1, visits[i].host, visits[i].callback, visits[i].on_host, visits[i].again);
     printf("\n");
 }
 
@@ -159,12 +161,15 @@ static void show_costs(int64_t very_first_ns)
     plain = ns_per_call(plain_call);
     warm = ns_per_call(rt.api->call);
 
-    printf("What a call costs here\n\n");
+    printf("What a call costs here, all of it\n\n");
+    printf("  call                      time      note\n");
     printf("  first of the process  %8.1f us   starts wharf\n", (double)very_first_ns / 1000);
     printf("  first of a thread     %8.2f us   median of %d threads\n", (double)ns[FRESH / 2] / 1000,
            FRESH);
-    printf("  every further one     %8.1f ns\n", warm);
-    printf("  a plain C call        %8.1f ns   the same, without wharf\n\n", plain);
+    printf("  every further one     %8.1f ns   best of %d rounds\n", warm, BATCHES);
+    printf("  a plain C call        %8.1f ns   the same without wharf: what wharf adds is the\n"
+           "                                      difference\n\n",
+           plain);
 }
 
 /* ---- The panic ------------------------------------------------------------------------------- */
