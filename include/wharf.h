@@ -4,7 +4,7 @@
  * Every function returns WHARF_OK (0) or a negative status, unless it says otherwise. Nothing needs
  * to be called before wharf_call. A host that loads the library by dlopen takes wharf_dl.h and calls
  * through the table of wharf_get_api; every function has its place there, under its name without
- * the prefix.
+ * the prefix (wharf_try is try_ there, since try is a keyword of C++).
  *
  * Contracts. Threads: every function may be called on any thread at any time. "Context" says from
  * where else; "Signals: safe" means async-signal-safe. A pointer is the caller's before, during and
@@ -42,6 +42,15 @@
 // The deadline passed first.
 #define WHARF_TIMEOUT -3
 
+// `wharf_goexit` ended the callback.
+#define WHARF_CANCELED -4
+
+// The callback ended by a panic; what `wharf_try` gave out says more.
+#define WHARF_PANICKED -5
+
+// The callback ended by a panic that a deferred call recovered.
+#define WHARF_RECOVERED -6
+
 // The runtime is stopping or stopped; only `wharf_start` brings it back.
 #define WHARF_STOPPED -7
 
@@ -62,6 +71,9 @@
 
 // A limit was reached: `max_threads`, or nothing to be had in a signal handler.
 #define WHARF_ELIMIT -21
+
+// `wharf_panic_info.kind`: raised by `wharf_panic`.
+#define WHARF_PANIC_MESSAGE 1
 
 // The ABI that this header describes; what `wharf_get_api` is asked for.
 #define WHARF_ABI 1
@@ -91,8 +103,11 @@ typedef struct wharf_config {
   // default 64 KiB. Less or more is `WHARF_EINVAL`. A single frame larger than this may jump over
   // it.
   uint64_t guard_bytes;
+  // The most frames that the trace of a caught panic keeps; default 32, at most 65536; less than
+  // 0: none. A report's trace has no such bound.
+  int64_t trace_depth;
   // Zero.
-  uint64_t reserved[8];
+  uint64_t reserved[7];
 } wharf_config;
 
 // What wharf calls back: a function of the host's and the pointer that the host gave with it.
@@ -143,6 +158,25 @@ typedef struct wharf_stats {
   uint64_t bytes_committed;
 } wharf_stats;
 
+// A panic that has ended. It lives until `wharf_panic_info_free`, over `wharf_stop` too.
+typedef struct wharf_panic_info {
+  // Bytes of this struct, as the library knows it.
+  uint32_t size;
+  // `WHARF_PANIC_MESSAGE`; later versions may know more kinds.
+  uint32_t kind;
+  // What `wharf_panic` was given.
+  const char *message;
+  // Return addresses, from the caller of `wharf_panic` outward, as far as was unwound.
+  const void *const *trace;
+  // How many there are, at most `trace_depth` of the configuration.
+  uint32_t trace_count;
+  // 1: frames without unwind tables were met, and all outward of them were given up at once: no
+  // destructor of theirs has run.
+  uint32_t cut;
+  // The panic that this one took the place of, in a deferred call; or NULL. Freed with this one.
+  const struct wharf_panic_info *earlier;
+} wharf_panic_info;
+
 // Every function of this header, for hosts that load the library by `dlopen`. What each does is
 // said at its prototype.
 typedef struct wharf_api {
@@ -167,6 +201,14 @@ typedef struct wharf_api {
   int64_t (*after)(int64_t ns);
   int (*stats_read)(struct wharf_stats *out);
   int (*dump)(int fd);
+  int (*try_)(wharf_fn fn, void *arg, struct wharf_panic_info **out);
+  void (*panic_from)(const char *msg, const void *const *trace, uint32_t count) WHARF_NORETURN;
+  int (*recoverable)(void);
+  int (*defer)(wharf_fn fn, void *arg);
+  struct wharf_panic_info *(*recover)(void);
+  void (*goexit)(void) WHARF_NORETURN;
+  size_t (*panic_info_format)(const struct wharf_panic_info *info, char *out, size_t bytes);
+  void (*panic_info_free)(struct wharf_panic_info *info);
 } wharf_api;
 
 #ifdef __cplusplus
@@ -285,8 +327,9 @@ int wharf_trim(void);
 //
 // `fn`: not NULL. `arg`: handed on, never looked at.
 //
-// Returns `WHARF_OK`: `fn` has run. Otherwise it has not: `WHARF_EINVAL`: `fn` is NULL;
-// `WHARF_STOPPED`; `WHARF_ENOMEM`; `WHARF_ELIMIT`: `max_threads` are attached, or a signal handler
+// Returns `WHARF_OK`: `fn` has returned; `WHARF_RECOVERED`: it panicked, and one of its deferred calls
+// recovered; `WHARF_CANCELED`: it called `wharf_goexit`. Otherwise it has not run: `WHARF_EINVAL`:
+// `fn` is NULL; `WHARF_STOPPED`; `WHARF_ENOMEM`; `WHARF_ELIMIT`: `max_threads` are attached, or a signal handler
 // interrupted the start of the runtime on this thread.
 //
 // Context: any thread, any stack with 1 KiB left (256 bytes once the thread is attached). Signals:
@@ -294,7 +337,34 @@ int wharf_trim(void);
 //
 // # Safety
 // `fn` may be called with `arg`.
-int wharf_call(wharf_fn fn, void *arg);
+int wharf_call(wharf_fn fn,
+               void *arg);
+
+// `wharf_call` that a panic does not get past: a panic inside `fn` that no deferred call recovers ends
+// `fn`, and comes back here as a status. So does a panic inside callbacks that `fn` makes, also
+// through host functions (`wharf_on_host`), as long as no other `wharf_try` is further inward.
+//
+// The frames between are unwound: C++ and Rust destructors run, deferred calls run. At the first
+// frame without unwind tables (C that was compiled without them, a JIT's) the rest is cut: those
+// frames are left as by `longjmp`, and `cut` says so. C compiled with `-fexceptions` may have
+// cleanups of its own. What is locked in C frames stays locked.
+//
+// A C++ exception of the host's passes through untouched. A `catch (...)` between that does not
+// throw on, or a `noexcept` function that is met, makes the panic fatal.
+//
+// `fn`: not NULL. `arg`: handed on. `out`: where the panic is written to, only for
+// `WHARF_PANICKED`; then the caller's, to be freed by `wharf_panic_info_free`. NULL: not wanted.
+//
+// Returns `WHARF_OK`; `WHARF_PANICKED`; `WHARF_RECOVERED`: a deferred call of `fn`'s own recovered;
+// `WHARF_CANCELED`: by `wharf_goexit`; else as `wharf_call`, and `fn` has not run.
+//
+// Context: as `wharf_call`. Signals: safe; a panic inside allocates. Source: Go's recover.
+//
+// # Safety
+// `fn` may be called with `arg`; `out` is NULL or writable.
+int wharf_try(wharf_fn fn,
+              void *arg,
+              struct wharf_panic_info **out);
 
 // Runs `fn(arg)` on the host's stack, below the frames that made the call: from inside a callback,
 // for host functions that want the thread's own stack. On a host's stack already, it is a plain
@@ -332,21 +402,106 @@ int wharf_attach(const struct wharf_attach_options *options);
 // Context: a host thread outside callbacks. Signals: not safe. Source: Go's dropm.
 int wharf_detach(void);
 
-// Ends the process with a report: `panic: msg`, a blank line, `goroutine N [running, locked to
-// thread]:` and the trace of the calling thread, from the caller through `wharf_call` down to the
-// host's thread function; then SIGABRT, with the host's handler in its place.
+// Panics. If a `wharf_try` stands on this thread, it gets the panic; else if a deferred call recovers,
+// its callback ends with `WHARF_RECOVERED`; else the process ends with a report: `panic: msg`, a
+// blank line, `goroutine N [running, locked to thread]:` (outside callbacks `host thread N`) and
+// the trace of the calling thread, from the caller through `wharf_call` down to the host's thread
+// function; then SIGABRT, with the host's handler in its place.
 //
 // The report goes to standard error. It is made on a stack that is kept for it, allocates nothing,
 // takes no lock, and has two seconds; then the process dies whatever holds it up. One thread
 // reports; others that panic meanwhile wait for the end.
 //
-// `msg`: a string; NULL is said to be NULL. Line breaks are indented.
+// `msg`: a string, copied; NULL is said to be NULL. Line breaks are indented.
 //
-// Never returns. Context: any. Signals: safe. Source: Go's panic.
+// Never returns. Context: any. Signals: safe where it is fatal; else it allocates. Source: Go's panic.
 //
 // # Safety
 // `msg` is NULL or a string.
 void wharf_panic(const char *msg) WHARF_NORETURN;
+
+// `wharf_panic` for languages that have unwound their own frames already, and know from where.
+//
+// `msg`: as for `wharf_panic`. `trace`: return addresses, from the panic outward; copied. `count`: how
+// many there are.
+//
+// Never returns. Context: any. Signals: as `wharf_panic`.
+//
+// # Safety
+// `msg` is NULL or a string; `trace` is readable for `count` addresses.
+void wharf_panic_from(const char *msg,
+                      const void *const *trace,
+                      uint32_t count) WHARF_NORETURN;
+
+// Whether a panic here and now has a chance: 1 if a `wharf_try` or a deferred call stands on this
+// thread, 0 if it would end the process.
+//
+// Context: any. Signals: safe.
+int wharf_recoverable(void);
+
+// Has `fn(arg)` called when the innermost `wharf_call` or `wharf_try` ends, however it ends: by a
+// return, a panic, `wharf_goexit`, a C++ exception, `pthread_exit`. Last deferred, first called.
+// Not when a `longjmp` leaves it.
+//
+// Deferred calls run on the callback's stack. In a panic that a `wharf_try` gets, the frames inside
+// are unwound when they run; else the panicking frames still stand.
+//
+// `fn`: not NULL. `arg`: handed on, never looked at.
+//
+// Returns `WHARF_OK`; `WHARF_EINVAL`: `fn` is NULL; `WHARF_ESTATE`: not inside a callback;
+// `WHARF_ENOMEM`.
+//
+// Context: inside a callback, a deferred call too. Signals: only in a callback that the handler made
+// itself. Source: Go's defer.
+//
+// # Safety
+// `fn` may be called with `arg` then.
+int wharf_defer(wharf_fn fn,
+                void *arg);
+
+// In a deferred call that runs because of a panic: the panic ends here. When the deferred call
+// returns, the `wharf_call` or `wharf_try` that it was deferred in returns `WHARF_RECOVERED`, after
+// the deferred calls that are left.
+//
+// Returns the panic, the caller's, to be freed by `wharf_panic_info_free`; NULL where there is none to
+// recover: outside deferred calls, in a callback that a deferred call makes, without a panic, in a
+// `wharf_goexit`, for the second time.
+//
+// Context: any. Signals: not safe. Source: Go's recover.
+struct wharf_panic_info *wharf_recover(void);
+
+// Ends the innermost `wharf_call` or `wharf_try` with `WHARF_CANCELED`, after its deferred calls. The
+// frames between are unwound as in a panic. No deferred call can recover it. (Go dies there.)
+//
+// Never returns. Outside a callback it is a panic. Context: inside a callback. Signals: not safe.
+// Source: Go's runtime.Goexit.
+void wharf_goexit(void) WHARF_NORETURN;
+
+// Prints a panic as the report would: `panic: msg`, those before it, a blank line and the trace with
+// names. The modules of the trace must still be loaded to be named.
+//
+// `info`: not NULL. `out`: gets the text, cut to what has room, and a NUL; NULL if `bytes` is 0.
+// `bytes`: room at `out`.
+//
+// Returns the length of the whole text without the NUL, as `snprintf` does.
+//
+// Context: any thread. Signals: not safe.
+//
+// # Safety
+// `info` was given out and not freed; `out` is writable for `bytes`.
+size_t wharf_panic_info_format(const struct wharf_panic_info *info,
+                               char *out,
+                               size_t bytes);
+
+// Frees what `wharf_try` or `wharf_recover` gave out.
+//
+// `info`: NULL does nothing.
+//
+// Context: any thread, after `wharf_stop` too. Signals: not safe.
+//
+// # Safety
+// `info` was given out and not freed.
+void wharf_panic_info_free(struct wharf_panic_info *info);
 
 // Now, in ns since an arbitrary moment (CLOCK_MONOTONIC): what deadlines are told in.
 //

@@ -218,9 +218,10 @@ fn long_functions(text: &str) -> impl Iterator<Item = String> {
     let lines: Vec<&str> = text.lines().collect();
     let mut long = Vec::new();
     for (n, line) in lines.iter().enumerate() {
-        let Some(name) = line.split("fn ").nth(1).filter(|_| !line.trim_start().starts_with("//")) else {
-            continue;
-        };
+        let padded = format!(" {}", line.trim_start());
+        // Neither a comment nor a declaration nor `r#fn`.
+        let skipped = padded.starts_with(" //") || line.ends_with(';');
+        let Some(name) = padded.split(" fn ").nth(1).filter(|_| !skipped) else { continue };
         let indent = line.len() - line.trim_start().len();
         let end = lines[n..]
             .iter()

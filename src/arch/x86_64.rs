@@ -54,22 +54,22 @@ pub(crate) fn tls_settle() {
 /// value over a switch. `[sig]`
 #[inline(always)]
 pub(crate) fn tls_word() -> usize {
-    let offset = TLS_OFFSET.load(Ordering::Relaxed);
-    if offset == 0 {
-        return tls_word_described();
+    if TLS_OFFSET.load(Ordering::Relaxed) != 0 {
+        return tls_word_quickly();
     }
+    // SAFETY: a word of this thread.
+    unsafe { *tls_word_addr() }
+}
+
+/// As [`tls_word`] where it is one load, in static TLS; else the address of the thread's control block,
+/// an even number: by the ABI the first word there.
+#[inline(always)]
+pub(crate) fn tls_word_quickly() -> usize {
     let word: usize;
+    let offset = TLS_OFFSET.load(Ordering::Relaxed);
     // SAFETY: reads a word of this thread.
     unsafe { core::arch::asm!("mov {}, fs:[{}]", out(reg) word, in(reg) offset) };
     word
-}
-
-/// Where the offset is not known, or not the same in every thread.
-#[cold]
-#[inline(never)]
-fn tls_word_described() -> usize {
-    // SAFETY: a word of this thread.
-    unsafe { *tls_word_addr() }
 }
 
 /// The address of the thread's TLS word, valid until the thread ends.
@@ -120,46 +120,149 @@ macro_rules! cfi_switch {
     };
 }
 
-unsafe extern "C-unwind" {
-    /// Calls `f(arg)` with the stack pointer at `top`, after writing this stack's position to
-    /// `*slot`; see the module's head.
-    ///
-    /// # Safety
-    /// `top` is 16-byte aligned, with room below it for `f`, and nothing that lives below it;
-    /// `slot` is writable and stays so until the return.
-    #[link_name = "__morestack"]
-    pub(crate) fn call_on_stack(f: EntryFn, arg: *mut c_void, top: usize, slot: *mut usize);
+/// Where a switch left a stack, and what is still to be done on the other.
+#[derive(Default)]
+#[repr(C)]
+pub(crate) struct Gobuf {
+    /// The stack pointer: the address of the switch's frame.
+    pub(crate) sp: AtomicUsize,
+    /// Not 0: a [`FinishFn`], called when the function has returned, before the way back; it sets this
+    /// to 0.
+    pub(crate) finish: AtomicUsize,
 }
 
-// Not a naked function: that would have debug information, and in it the name of the Rust function,
-// which gdb would take over the symbol's.
+impl Gobuf {
+    pub(crate) fn as_ptr(&self) -> *mut Gobuf {
+        // The switch writes by it what atomics let it write.
+        core::ptr::from_ref(self).cast_mut()
+    }
+}
+
+/// Gets the address of the `Gobuf`.
+pub(crate) type FinishFn = unsafe extern "C-unwind" fn(*mut Gobuf);
+
+unsafe extern "C-unwind" {
+    /// Calls `f(arg)` with the stack pointer at `top`, after writing this stack's position to
+    /// `buf.sp`; see the module's head. Gives 0, or what `gogo` was given.
+    ///
+    /// # Safety
+    /// `top` is 16-byte aligned, with room below it for `f`, and nothing that lives below it; `buf`
+    /// is writable and stays so until the return.
+    #[link_name = "__morestack"]
+    pub(crate) fn call_on_stack(f: EntryFn, arg: *mut c_void, top: usize, buf: *mut Gobuf) -> u32;
+
+    /// As `call_on_stack`, on the stack that it is called on: a frame to come back to, no more.
+    ///
+    /// # Safety
+    /// `sp` is writable.
+    #[link_name = "__wharf_call_here"]
+    pub(crate) fn call_here(f: EntryFn, arg: *mut c_void, _: usize, sp: *mut usize) -> u32;
+
+    #[link_name = "__wharf_switch_end"]
+    static SWITCH_END: u8;
+}
+
+// Not naked functions: those would have debug information, and in it the names of the Rust functions,
+// which gdb would take over the symbols'.
 global_asm!(
-    ".pushsection .text.__morestack,\"ax\",@progbits",
-    ".globl __morestack",
-    ".hidden __morestack",
-    ".type __morestack,@function",
+    ".macro wharf_switch name",
+    ".globl \\name",
+    ".hidden \\name",
+    ".type \\name,@function",
     ".p2align 4",
-    "__morestack:",
+    "\\name:",
     ".cfi_startproc",
     "push rbp",
     ".cfi_def_cfa_offset 16",
     ".cfi_offset rbp, -16",
     "mov rbp, rsp",
     cfi_switch!(),
+    // For `gogo`.
+    "push rbx",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
     "push rcx",
     g0_sp_store!(),
+    ".endm",
+    ".macro wharf_switch_back",
+    "mov rsp, rbp",
+    ".cfi_remember_state",
+    "pop rbp",
+    ".cfi_def_cfa rsp, 8",
+    "ret",
+    ".cfi_restore_state",
+    ".endm",
+    ".macro wharf_switch_end name",
+    ".cfi_endproc",
+    ".size \\name, . - \\name",
+    ".endm",
+    ".pushsection .text.__morestack,\"ax\",@progbits",
+    "wharf_switch __morestack",
     "mov rsp, rdx",
     "mov rax, rdi",
     "mov rdi, rsi",
     "call rax",
-    "mov rsp, rbp",
-    "pop rbp",
-    ".cfi_def_cfa rsp, 8",
-    "ret",
-    ".cfi_endproc",
-    ".size __morestack, . - __morestack",
+    "2:",
+    "mov rdi, [rbp - 8*6]",
+    "mov rax, [rdi + 8]",
+    "test rax, rax",
+    "jne 3f",
+    "wharf_switch_back",
+    "3:",
+    "call rax",
+    "jmp 2b",
+    "wharf_switch_end __morestack",
+    "wharf_switch __wharf_call_here",
+    "mov rax, rdi",
+    "mov rdi, rsi",
+    "call rax",
+    "xor eax, eax",
+    "wharf_switch_back",
+    "wharf_switch_end __wharf_call_here",
+    ".globl __wharf_switch_end",
+    ".hidden __wharf_switch_end",
+    "__wharf_switch_end:",
     ".popsection",
 );
+
+/// Bytes of the switch's frame below the frame pointer.
+const BELOW_FP: usize = 6 * size_of::<usize>();
+
+/// Whether `pc` is a return address into the switch.
+pub(crate) fn is_switch(pc: usize) -> bool {
+    let start = call_on_stack as *const () as usize;
+    // Only its address is taken.
+    pc.wrapping_sub(start) < &raw const SWITCH_END as usize - start
+}
+
+/// The `sp` of the switch whose frame has this frame pointer.
+pub(crate) fn switch_sp(fp: usize) -> usize {
+    fp - BELOW_FP
+}
+
+/// Goes back to the switch that left `sp`, as if its function had returned; it gives `value`.
+///
+/// # Safety
+/// The frame at `sp` is whole, and what lies below it on its stack, and on the present one, is given
+/// up.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn gogo(sp: usize, value: u32) -> ! {
+    naked_asm!(
+        ".cfi_startproc",
+        "mov eax, esi",
+        "lea rsp, [rdi + 8]",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbx",
+        "pop rbp",
+        "ret",
+        ".cfi_endproc",
+    )
+}
 
 // ---- The readers -----------------------------------------------------------------------------
 
@@ -187,21 +290,21 @@ impl Regs {
     }
 }
 
-/// The stack pointer of whoever called the switch that left `slot` on its stack, when that has
-/// returned: see the drawing in the module's head.
-pub(crate) fn sp_behind_switch(slot: usize) -> usize {
-    slot + 3 * size_of::<usize>()
+/// The stack pointer of whoever called the switch that left `sp`, when that has returned: see the
+/// drawing in the module's head.
+pub(crate) fn sp_behind_switch(sp: usize) -> usize {
+    sp + BELOW_FP + 2 * size_of::<usize>()
 }
 
-/// Stack pointer, frame pointer and program counter of whoever called the switch that left `slot`
-/// on its stack: see the drawing in the module's head.
+/// Stack pointer, frame pointer and program counter of whoever called the switch that left `sp`: see
+/// the drawing in the module's head.
 ///
 /// # Safety
-/// `slot` is what a switch that has not returned wrote to its slot.
-pub(crate) unsafe fn behind_switch(slot: usize) -> [usize; 3] {
-    let frame = slot as *const usize;
-    // SAFETY: the switch's frame: slot, frame pointer, return address.
-    unsafe { [sp_behind_switch(slot), *frame.add(1), *frame.add(2)] }
+/// `sp` is what a switch that has not returned wrote to its buffer.
+pub(crate) unsafe fn behind_switch(sp: usize) -> [usize; 3] {
+    let frame = (sp + BELOW_FP) as *const usize;
+    // SAFETY: the end of the switch's frame: frame pointer, return address.
+    unsafe { [sp_behind_switch(sp), *frame, *frame.add(1)] }
 }
 
 /// Fills `regs` with the registers as they are when this function has returned.

@@ -1,29 +1,66 @@
-//! Text to a descriptor: formatted into a small buffer, no allocation, no lock. `[sig]`
+//! Text to a descriptor or into memory: formatted in a small buffer, no allocation, no lock. `[sig]`
 
 use core::fmt;
+use core::ptr;
 
-/// A buffered writer over `write(2)` that gives up at its deadline.
+/// A buffered writer.
 pub(crate) struct Printer {
-    fd: i32,
-    deadline_ns: i64,
+    to: To,
     failed: bool,
     len: usize,
     buffer: [u8; 1024],
 }
 
+enum To {
+    /// Over `write(2)`, until the deadline.
+    Descriptor { fd: i32, deadline_ns: i64 },
+    /// As much as there is room for; `len` counts all.
+    Memory { at: *mut u8, room: usize, len: usize },
+}
+
 impl Printer {
     /// A printer to `fd` that stops trying at `deadline_ns` on the monotonic clock.
     pub(crate) fn new(fd: i32, deadline_ns: i64) -> Printer {
-        Printer { fd, deadline_ns, failed: false, len: 0, buffer: [0; 1024] }
+        Printer::to(To::Descriptor { fd, deadline_ns })
+    }
+
+    /// A printer to `room` bytes at `at`.
+    ///
+    /// # Safety
+    /// They are writable, and nobody else's until it is dropped.
+    pub(crate) unsafe fn to_memory(at: *mut u8, room: usize) -> Printer {
+        Printer::to(To::Memory { at, room, len: 0 })
+    }
+
+    fn to(to: To) -> Printer {
+        Printer { to, failed: false, len: 0, buffer: [0; 1024] }
     }
 
     /// Sends what is buffered. Whether everything went out so far.
     pub(crate) fn flush(&mut self) -> bool {
-        if !self.failed {
-            self.failed = !crate::sys::write_all(self.fd, &self.buffer[..self.len], self.deadline_ns);
+        let bytes = &self.buffer[..self.len];
+        match &mut self.to {
+            To::Descriptor { fd, deadline_ns } => {
+                self.failed = self.failed || !crate::sys::write_all(*fd, bytes, *deadline_ns);
+            }
+            To::Memory { at, room, len } => {
+                let fits = bytes.len().min(room.saturating_sub(*len));
+                // SAFETY: within what `to_memory` was given.
+                unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), at.wrapping_add(*len), fits) };
+                *len += bytes.len();
+            }
         }
         self.len = 0;
         !self.failed
+    }
+
+    /// Flushes, and says how many bytes were printed into memory, those without room included.
+    pub(crate) fn printed(mut self) -> usize {
+        self.flush();
+        match self.to {
+            To::Memory { len, .. } => len,
+            To::Descriptor { .. } => 0,
+        }
     }
 
     /// Prints bytes as they are.

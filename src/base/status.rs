@@ -6,6 +6,12 @@ use core::ffi::c_int;
 pub const WHARF_OK: c_int = 0;
 /// The deadline passed first.
 pub const WHARF_TIMEOUT: c_int = -3;
+/// `wharf_goexit` ended the callback.
+pub const WHARF_CANCELED: c_int = -4;
+/// The callback ended by a panic; what `wharf_try` gave out says more.
+pub const WHARF_PANICKED: c_int = -5;
+/// The callback ended by a panic that a deferred call recovered.
+pub const WHARF_RECOVERED: c_int = -6;
 /// The runtime is stopping or stopped; only `wharf_start` brings it back.
 pub const WHARF_STOPPED: c_int = -7;
 /// An argument is NULL, out of range, or a struct's `size` is not one that this version knows.

@@ -28,111 +28,218 @@ use crate::arch::{self, EntryFn};
 use crate::base::Status;
 use crate::base::atomic::Ordering;
 use crate::base::status::*;
-use crate::gmp::{self, GStack, M, STACKS, getm};
+use crate::gmp::{self, GStack, Kind, M, STACKS, Scope, getm};
+use crate::panic::{self, wharf_panic_info};
 use crate::{lifecycle, sys};
 use reap::{reap, reap_thoroughly};
 
-/// Runs `f(arg)` as a callback.
+/// Where a try says which panic it caught: null or writable.
+pub(crate) type Caught = *mut *mut wharf_panic_info;
+
+/// Runs `f(arg)` as a callback, which is a try or not.
 ///
 /// # Safety
-/// `f` may be called with `arg`. `[abi]`
+/// `f` may be called with `arg`; `caught` is as it says. `[abi]`
 #[inline(always)]
-pub(crate) unsafe fn cgocallback(f: EntryFn, arg: *mut c_void) -> Status {
-    let Some(m) = getm() else {
-        // SAFETY: as ours.
-        return unsafe { first_call(f, arg) };
-    };
+pub(crate) unsafe fn cgocallback<const TRY: bool>(f: EntryFn, arg: *mut c_void, caught: Caught) -> Status {
+    match gmp::getm_quickly() {
+        // SAFETY: the caller's word, handed on; so in all functions of a call.
+        Some(m) => unsafe { call::<TRY>(f, arg, m, caught) },
+        // SAFETY: handed on.
+        None => unsafe { first_call::<TRY>(f, arg, caught) },
+    }
+}
+
+#[inline(always)]
+unsafe fn call<const TRY: bool>(f: EntryFn, arg: *mut c_void, m: &'static M, caught: Caught) -> Status {
     if m.busy() {
-        out_of_line();
-        // SAFETY: as ours.
-        return unsafe { nested(m, f, arg) };
+        // SAFETY: handed on.
+        return unsafe { nested::<TRY>(f, arg, m, caught) };
     }
     if !m.enter_home() {
         m.leave_home();
-        // SAFETY: as ours.
-        return unsafe { at_closed_gate(m, f, arg) };
+        // SAFETY: handed on.
+        return unsafe { at_closed_gate::<TRY>(f, arg, m, caught) };
     }
-    // SAFETY: [gate] an open gate means that the M is armed, and not busy that home is free.
-    let home = unsafe { &*m.home.load(Ordering::Relaxed) };
-    let _running = Running { m, home };
-    // SAFETY: [g0-sp] the top of a free stack; the slot is the G's own. `f` by the caller's word.
-    unsafe { arch::call_on_stack(f, arg, home.top(), home.record.host_sp.as_ptr()) };
+    let running = Running { m };
+    let home = running.home();
+    if TRY {
+        home.set_base(Kind::Try);
+    }
+    // SAFETY: [g0-sp] the top of a free stack; the buffer is the G's own. `f` by the caller's word.
+    let landed = unsafe { arch::call_on_stack(f, arg, home.top, home.record.host.as_ptr()) };
+    if landed != 0 {
+        core::mem::forget(running);
+        // SAFETY: the base's switch has come back here.
+        return unsafe { landed_home(m, caught) };
+    }
+    running.end();
+    core::mem::forget(running);
     WHARF_OK
 }
 
-/// Keeps the branch that names it out of the straight way of a call from the host's stack.
-#[cold]
-fn out_of_line() {}
-
-/// A callback that is on the home stack, until it returns or is unwound. Go: `unwindm`.
-struct Running<'a> {
-    m: &'a M,
-    home: &'a GStack,
+/// A callback that is on the home stack, until it returns. Dropped when it is unwound. Go: `unwindm`.
+struct Running {
+    m: &'static M,
 }
 
-impl Drop for Running<'_> {
+impl Running {
     #[inline(always)]
-    fn drop(&mut self) {
+    fn home(&self) -> &'static GStack {
+        // SAFETY: [gate] an open gate means that the M is armed, and so it stays while it is busy.
+        unsafe { &*self.m.home.load(Ordering::Relaxed) }
+    }
+
+    #[inline(always)]
+    fn end(&self) {
+        let home = self.home();
         if cfg!(not(wharf_mutate = "g0_sp_restore")) {
-            self.home.vacate();
+            home.vacate();
         }
         self.m.count();
         self.m.leave_home();
     }
 }
 
+/// A panic has come back to a call on the home stack.
+///
+/// # Safety
+/// To the base's switch, which the caller has called.
+#[cold]
+#[inline(never)]
+unsafe fn landed_home(m: &'static M, caught: Caught) -> Status {
+    let running = Running { m };
+    // SAFETY: handed on.
+    let status = unsafe { panic::finish(Scope { on: running.home(), mark: 0 }, caught) };
+    running.end();
+    core::mem::forget(running);
+    status
+}
+
+impl Drop for Running {
+    #[cold]
+    fn drop(&mut self) {
+        panic::unwound(Scope { on: self.home(), mark: 0 });
+        self.end();
+    }
+}
+
 /// The first call of a thread, or of one whose M was freed.
 #[cold]
 #[inline(never)]
-unsafe fn first_call(f: EntryFn, arg: *mut c_void) -> Status {
+unsafe fn first_call<const TRY: bool>(f: EntryFn, arg: *mut c_void, caught: Caught) -> Status {
     match needm() {
-        // SAFETY: as ours. Bound now: this does not come back here.
-        Ok(_) => unsafe { cgocallback(f, arg) },
+        // SAFETY: handed on.
+        Ok(m) => unsafe { call::<TRY>(f, arg, m, caught) },
         Err(status) => status,
     }
 }
 
 #[cold]
 #[inline(never)]
-unsafe fn at_closed_gate(m: &M, f: EntryFn, arg: *mut c_void) -> Status {
+unsafe fn at_closed_gate<const TRY: bool>(
+    f: EntryFn,
+    arg: *mut c_void,
+    m: &'static M,
+    caught: Caught,
+) -> Status {
     let errno = sys::ErrnoGuard::new();
     let opened = lifecycle::at_closed_gate(m);
     drop(errno);
     match opened {
-        // SAFETY: as ours.
-        Ok(()) => unsafe { cgocallback(f, arg) },
+        // SAFETY: handed on.
+        Ok(()) => unsafe { call::<TRY>(f, arg, m, caught) },
         Err(status) => status,
     }
 }
 
+fn kind(is_try: bool) -> Kind {
+    if is_try { Kind::Try } else { Kind::Call }
+}
+
 /// A call while a callback of this thread is on: from the callback itself, most likely.
-#[inline(always)]
-unsafe fn nested(m: &M, f: EntryFn, arg: *mut c_void) -> Status {
+#[inline(never)]
+unsafe fn nested<const TRY: bool>(f: EntryFn, arg: *mut c_void, m: &'static M, caught: Caught) -> Status {
     let sp = arch::stack_pointer();
     // SAFETY: [slab] a busy M has stacks.
-    let curg = unsafe { &*m.curg.load(Ordering::Relaxed) };
+    let curg: &'static GStack = unsafe { &*m.curg.load(Ordering::Relaxed) };
     if !curg.contains(sp) {
-        // SAFETY: as ours.
-        return unsafe { elsewhere(m, f, arg, sp) };
+        // SAFETY: handed on.
+        return unsafe { elsewhere::<TRY>(f, arg, m, caught, sp) };
     }
+    // SAFETY: handed on.
+    unsafe { in_place::<TRY>(f, arg, m, curg, caught) }
+}
+
+/// A call from inside the callback on `on`: it runs where it is.
+#[inline(always)]
+unsafe fn in_place<const TRY: bool>(
+    f: EntryFn,
+    arg: *mut c_void,
+    m: &'static M,
+    on: &'static GStack,
+    caught: Caught,
+) -> Status {
+    on.drop_dead_scopes(arch::stack_pointer());
+    let Some((mark, slot)) = on.push_scope(kind(TRY)) else { return WHARF_ENOMEM };
+    let scope = Scope { on, mark };
+    let nested = Nested { scope };
+    // SAFETY: an entry of the list. `f` by the caller's word.
+    let landed = unsafe { arch::call_here(f, arg, 0, slot) };
+    core::mem::forget(nested);
     m.count();
-    // SAFETY: on a managed stack already; `f` by the caller's word.
-    unsafe { f(arg) };
+    if landed as usize | (on.position().1 - mark) != 0 {
+        // SAFETY: the scope's switch has come back here.
+        return unsafe { finish_nested(scope, caught) };
+    }
+    on.pop_last_scope(mark);
     WHARF_OK
+}
+
+/// A panic has come back to a call inside a callback, or something was deferred in it.
+///
+/// # Safety
+/// The scope's switch has come back to the caller.
+#[cold]
+#[inline(never)]
+unsafe fn finish_nested(scope: Scope, caught: Caught) -> Status {
+    let nested = Nested { scope };
+    // SAFETY: handed on.
+    let status = unsafe { panic::finish(scope, caught) };
+    core::mem::forget(nested);
+    scope.on.pop_scope(scope.mark);
+    status
+}
+
+/// A call inside a callback. Dropped when it is unwound.
+struct Nested {
+    scope: Scope,
+}
+
+impl Drop for Nested {
+    #[cold]
+    fn drop(&mut self) {
+        panic::unwound(self.scope);
+        self.scope.on.pop_scope(self.scope.mark);
+    }
 }
 
 /// A call from another stack than the hint names while, so the books say, a callback of this thread
 /// is on: from `wharf_on_host`, another fiber or a signal handler; or the callback was jumped out of.
 #[cold]
 #[inline(never)]
-unsafe fn elsewhere(m: &M, f: EntryFn, arg: *mut c_void, entry_sp: usize) -> Status {
+unsafe fn elsewhere<const TRY: bool>(
+    f: EntryFn,
+    arg: *mut c_void,
+    m: &'static M,
+    caught: Caught,
+    entry_sp: usize,
+) -> Status {
     if let Some(on) = STACKS.find(entry_sp) {
         // Another fiber's callback: the hint was wrong.
         m.curg.store(ptr::from_ref(on).cast_mut(), Ordering::Relaxed);
-        m.count();
-        // SAFETY: on a managed stack already; `f` by the caller's word.
-        unsafe { f(arg) };
-        return WHARF_OK;
+        // SAFETY: handed on.
+        return unsafe { in_place::<TRY>(f, arg, m, on, caught) };
     }
     let errno = sys::ErrnoGuard::new();
     if cfg!(not(wharf_mutate = "reap")) {
@@ -142,36 +249,47 @@ unsafe fn elsewhere(m: &M, f: EntryFn, arg: *mut c_void, entry_sp: usize) -> Sta
     let on = if alone { None } else { m.idle_stack() };
     drop(errno);
     if alone {
-        // SAFETY: as ours. Not busy: this does not come back here.
-        return unsafe { cgocallback(f, arg) };
+        // SAFETY: handed on. Not busy: this does not come back here.
+        return unsafe { call::<TRY>(f, arg, m, caught) };
     }
     let Some(on) = on else { return WHARF_ENOMEM };
-    let _inside = Inside::enter(m, on);
+    let further = Further::enter(m, on, kind(TRY));
     // SAFETY: [g0-sp] as in `cgocallback`; the stack is idle.
-    unsafe { arch::call_on_stack(f, arg, on.top(), on.record.host_sp.as_ptr()) };
-    WHARF_OK
+    let landed = unsafe { arch::call_on_stack(f, arg, on.top, on.record.host.as_ptr()) };
+    let status = match landed {
+        0 => WHARF_OK,
+        // SAFETY: the base's switch has come back here.
+        _ => unsafe { panic::finish(Scope { on, mark: 0 }, caught) },
+    };
+    further.end();
+    core::mem::forget(further);
+    status
 }
 
-/// A callback inside another of the same thread, on a stack of its own.
-struct Inside<'a> {
+/// A callback beside another of the same thread, on a stack of its own. Dropped when it is unwound.
+struct Further<'a> {
     m: &'a M,
-    on: &'a GStack,
-    curg: *mut GStack,
+    on: &'static GStack,
 }
 
-impl<'a> Inside<'a> {
-    fn enter(m: &'a M, on: &'a GStack) -> Inside<'a> {
+impl<'a> Further<'a> {
+    fn enter(m: &'a M, on: &'static GStack, kind: Kind) -> Further<'a> {
+        on.set_base(kind);
         m.enter(on);
-        let curg = m.curg.swap(ptr::from_ref(on).cast_mut(), Ordering::Relaxed);
-        Inside { m, on, curg }
+        Further { m, on }
+    }
+
+    fn end(&self) {
+        self.on.set_base(Kind::Call);
+        self.m.count();
+        self.m.leave(self.on);
     }
 }
 
-impl Drop for Inside<'_> {
+impl Drop for Further<'_> {
     fn drop(&mut self) {
-        self.m.curg.store(self.curg, Ordering::Relaxed);
-        self.m.count();
-        self.m.leave(self.on);
+        panic::unwound(Scope { on: self.on, mark: 0 });
+        self.end();
     }
 }
 
@@ -182,19 +300,17 @@ impl Drop for Inside<'_> {
 /// As [`cgocallback`].
 #[inline(always)]
 pub(crate) unsafe fn on_host(f: EntryFn, arg: *mut c_void) {
-    let Some(on) = running_on() else {
+    let Some(on) = gmp::getg() else {
         // SAFETY: by the caller's word.
         return unsafe { f(arg) };
     };
-    let host_sp = on.record.host_sp.load(Ordering::Relaxed);
-    let before = on.record.sched_sp.load(Ordering::Relaxed);
-    if before != 0 && gmp::still_out(on, arch::stack_pointer()) {
+    if on.sched_sp() != 0 && gmp::still_out(on, arch::stack_pointer()) {
         // SAFETY: by the caller's word.
         return unsafe { f(arg) };
     }
     let _out = Out { on };
     // SAFETY: [g0-sp] below all live frames of the host's stack, 8 above a multiple of 16.
-    unsafe { arch::call_on_stack(f, arg, host_sp & !15, on.record.sched_sp.as_ptr()) };
+    unsafe { arch::call_on_stack(f, arg, on.host_sp() & !15, on.record.out.as_ptr()) };
 }
 
 /// A callback that is out on the host's stack.
@@ -205,27 +321,14 @@ struct Out<'a> {
 impl Drop for Out<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.on.record.sched_sp.store(0, Ordering::Relaxed);
+        self.on.record.out.sp.store(0, Ordering::Relaxed);
     }
-}
-
-/// The managed stack that we are on. `[where]` `[sig]`
-#[inline(always)]
-pub(crate) fn running_on() -> Option<&'static GStack> {
-    let m = getm()?;
-    if !m.busy() {
-        return None;
-    }
-    let sp = arch::stack_pointer();
-    // SAFETY: [slab] a busy M has stacks.
-    let curg = unsafe { &*m.curg.load(Ordering::Relaxed) };
-    if curg.contains(sp) { Some(curg) } else { STACKS.find(sp) }
 }
 
 /// Whether a callback of the calling thread is on, be it out on the host's stack.
 pub(crate) fn inside() -> bool {
     let Some(m) = getm() else { return false };
-    if running_on().is_none() {
+    if gmp::getg().is_none() {
         reap_thoroughly(m);
     }
     m.busy()
@@ -260,7 +363,7 @@ pub(crate) fn attach(name: Option<&CStr>, realtime: bool, touch_bytes: usize) ->
     lifecycle::at_closed_gate(m)?;
     // SAFETY: [gate] an armed M of ours, on which nothing runs.
     let home = unsafe { &*m.home.load(Ordering::Relaxed) };
-    if touch_bytes > home.hi - home.lo {
+    if touch_bytes > home.hi() - home.lo {
         return Err(WHARF_EINVAL);
     }
     m.set_name(name.map_or(b"", CStr::to_bytes));

@@ -7,7 +7,6 @@
 //! there is time then: on the thread's own stack, what the present frames have passed is dead.
 
 use crate::arch::{self, Regs};
-use crate::base::atomic::Ordering;
 use crate::gmp::{M, is_dead};
 use crate::{sys, traceback};
 
@@ -34,7 +33,7 @@ pub(super) fn reap_thoroughly(m: &M) {
     let own = sys::thread_stack();
     let here = Regs::capture();
     for slot in m.stacks().filter(|slot| slot.busy()) {
-        let host_sp = slot.record.host_sp.load(Ordering::Relaxed);
+        let host_sp = slot.host_sp();
         let both_own = own.contains(&sp) && own.contains(&host_sp);
         if both_own && traceback::is_passed(&here, arch::sp_behind_switch(host_sp)) {
             m.leave(slot);

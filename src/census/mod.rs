@@ -80,7 +80,7 @@ fn dump_thread(out: &mut Printer, tid: i32, m: &M) {
     let mut system = [0; 16];
     let name = name.unwrap_or_else(|| sys::thread_name(tid, &mut system));
     let depth = m.depth();
-    let out_on_host = m.stacks().any(|slot| slot.busy() && slot.record.sched_sp.load(Ordering::Relaxed) != 0);
+    let out_on_host = m.stacks().any(|slot| slot.busy() && slot.sched_sp() != 0);
     let state = match (depth, out_on_host) {
         (0, _) => "outside",
         (_, false) => "in a callback",
@@ -100,7 +100,7 @@ fn dump_stack(out: &mut Printer, slot: &GStack) {
         "  goroutine {} stack [{:#x}, {:#x}) {} bytes in memory{}",
         slot.goid(),
         slot.lo,
-        slot.hi,
+        slot.hi(),
         slot.resident_bytes(),
         if slot.busy() { "" } else { ", idle" }
     );

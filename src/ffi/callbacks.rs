@@ -1,7 +1,9 @@
 //! Callbacks.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
+use core::ptr;
 
+use super::panics::wharf_panic_info;
 use super::{read_options, status, wharf_fn};
 use crate::arch::keep_frame;
 use crate::base::status::*;
@@ -30,8 +32,9 @@ use crate::callback;
 ///
 /// `fn`: not NULL. `arg`: handed on, never looked at.
 ///
-/// Returns `WHARF_OK`: `fn` has run. Otherwise it has not: `WHARF_EINVAL`: `fn` is NULL;
-/// `WHARF_STOPPED`; `WHARF_ENOMEM`; `WHARF_ELIMIT`: `max_threads` are attached, or a signal handler
+/// Returns `WHARF_OK`: `fn` has returned; `WHARF_RECOVERED`: it panicked, and one of its deferred calls
+/// recovered; `WHARF_CANCELED`: it called `wharf_goexit`. Otherwise it has not run: `WHARF_EINVAL`:
+/// `fn` is NULL; `WHARF_STOPPED`; `WHARF_ENOMEM`; `WHARF_ELIMIT`: `max_threads` are attached, or a signal handler
 /// interrupted the start of the runtime on this thread.
 ///
 /// Context: any thread, any stack with 1 KiB left (256 bytes once the thread is attached). Signals:
@@ -43,7 +46,42 @@ use crate::callback;
 pub unsafe extern "C-unwind" fn wharf_call(r#fn: wharf_fn, arg: *mut c_void) -> c_int {
     let Some(f) = r#fn else { return WHARF_EINVAL };
     // SAFETY: by the caller's word.
-    let status = unsafe { callback::cgocallback(f, arg) };
+    let status = unsafe { callback::cgocallback::<false>(f, arg, ptr::null_mut()) };
+    keep_frame();
+    status
+}
+
+/// `wharf_call` that a panic does not get past: a panic inside `fn` that no deferred call recovers ends
+/// `fn`, and comes back here as a status. So does a panic inside callbacks that `fn` makes, also
+/// through host functions (`wharf_on_host`), as long as no other `wharf_try` is further inward.
+///
+/// The frames between are unwound: C++ and Rust destructors run, deferred calls run. At the first
+/// frame without unwind tables (C that was compiled without them, a JIT's) the rest is cut: those
+/// frames are left as by `longjmp`, and `cut` says so. C compiled with `-fexceptions` may have
+/// cleanups of its own. What is locked in C frames stays locked.
+///
+/// A C++ exception of the host's passes through untouched. A `catch (...)` between that does not
+/// throw on, or a `noexcept` function that is met, makes the panic fatal.
+///
+/// `fn`: not NULL. `arg`: handed on. `out`: where the panic is written to, only for
+/// `WHARF_PANICKED`; then the caller's, to be freed by `wharf_panic_info_free`. NULL: not wanted.
+///
+/// Returns `WHARF_OK`; `WHARF_PANICKED`; `WHARF_RECOVERED`: a deferred call of `fn`'s own recovered;
+/// `WHARF_CANCELED`: by `wharf_goexit`; else as `wharf_call`, and `fn` has not run.
+///
+/// Context: as `wharf_call`. Signals: safe; a panic inside allocates. Source: Go's recover.
+///
+/// # Safety
+/// `fn` may be called with `arg`; `out` is NULL or writable.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn wharf_try(
+    r#fn: wharf_fn,
+    arg: *mut c_void,
+    out: *mut *mut wharf_panic_info,
+) -> c_int {
+    let Some(f) = r#fn else { return WHARF_EINVAL };
+    // SAFETY: by the caller's word.
+    let status = unsafe { callback::cgocallback::<true>(f, arg, out) };
     keep_frame();
     status
 }

@@ -1,30 +1,170 @@
 //! Panics.
 
-use core::ffi::{CStr, c_char};
+use core::ffi::{CStr, c_char, c_int, c_void};
 
+use super::wharf_fn;
+use crate::arch::stack_pointer;
+use crate::base::Printer;
+use crate::base::status::*;
 use crate::panic;
+pub use crate::panic::{WHARF_PANIC_MESSAGE, wharf_panic_info};
 
-/// Ends the process with a report: `panic: msg`, a blank line, `goroutine N [running, locked to
-/// thread]:` and the trace of the calling thread, from the caller through `wharf_call` down to the
-/// host's thread function; then SIGABRT, with the host's handler in its place.
+/// Panics. If a `wharf_try` stands on this thread, it gets the panic; else if a deferred call recovers,
+/// its callback ends with `WHARF_RECOVERED`; else the process ends with a report: `panic: msg`, a
+/// blank line, `goroutine N [running, locked to thread]:` (outside callbacks `host thread N`) and
+/// the trace of the calling thread, from the caller through `wharf_call` down to the host's thread
+/// function; then SIGABRT, with the host's handler in its place.
 ///
 /// The report goes to standard error. It is made on a stack that is kept for it, allocates nothing,
 /// takes no lock, and has two seconds; then the process dies whatever holds it up. One thread
 /// reports; others that panic meanwhile wait for the end.
 ///
-/// `msg`: a string; NULL is said to be NULL. Line breaks are indented.
+/// `msg`: a string, copied; NULL is said to be NULL. Line breaks are indented.
 ///
-/// Never returns. Context: any. Signals: safe. Source: Go's panic.
+/// Never returns. Context: any. Signals: safe where it is fatal; else it allocates. Source: Go's panic.
 ///
 /// # Safety
 /// `msg` is NULL or a string.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn wharf_panic(msg: *const c_char) -> ! {
-    let text: &[u8] = if msg.is_null() {
-        b"wharf_panic was given NULL"
-    } else {
+    // SAFETY: by the caller's word.
+    panic::gopanic(unsafe { text(msg) }, stack_pointer(), &[])
+}
+
+/// `wharf_panic` for languages that have unwound their own frames already, and know from where.
+///
+/// `msg`: as for `wharf_panic`. `trace`: return addresses, from the panic outward; copied. `count`: how
+/// many there are.
+///
+/// Never returns. Context: any. Signals: as `wharf_panic`.
+///
+/// # Safety
+/// `msg` is NULL or a string; `trace` is readable for `count` addresses.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn wharf_panic_from(
+    msg: *const c_char,
+    trace: *const *const c_void,
+    count: u32,
+) -> ! {
+    let frames = match count {
+        0 => &[],
         // SAFETY: by the caller's word.
-        unsafe { CStr::from_ptr(msg) }.to_bytes()
+        _ => unsafe { core::slice::from_raw_parts(trace.cast(), count as usize) },
     };
-    panic::fatal(&|out| out.indented(text))
+    // SAFETY: by the caller's word.
+    panic::gopanic(unsafe { text(msg) }, stack_pointer(), frames)
+}
+
+unsafe fn text<'a>(msg: *const c_char) -> &'a [u8] {
+    if msg.is_null() {
+        return b"wharf_panic was given NULL";
+    }
+    // SAFETY: by the caller's word.
+    unsafe { CStr::from_ptr(msg) }.to_bytes()
+}
+
+/// Whether a panic here and now has a chance: 1 if a `wharf_try` or a deferred call stands on this
+/// thread, 0 if it would end the process.
+///
+/// Context: any. Signals: safe.
+#[unsafe(no_mangle)]
+pub extern "C" fn wharf_recoverable() -> c_int {
+    panic::is_recoverable().into()
+}
+
+/// Has `fn(arg)` called when the innermost `wharf_call` or `wharf_try` ends, however it ends: by a
+/// return, a panic, `wharf_goexit`, a C++ exception, `pthread_exit`. Last deferred, first called.
+/// Not when a `longjmp` leaves it.
+///
+/// Deferred calls run on the callback's stack. In a panic that a `wharf_try` gets, the frames inside
+/// are unwound when they run; else the panicking frames still stand.
+///
+/// `fn`: not NULL. `arg`: handed on, never looked at.
+///
+/// Returns `WHARF_OK`; `WHARF_EINVAL`: `fn` is NULL; `WHARF_ESTATE`: not inside a callback;
+/// `WHARF_ENOMEM`.
+///
+/// Context: inside a callback, a deferred call too. Signals: only in a callback that the handler made
+/// itself. Source: Go's defer.
+///
+/// # Safety
+/// `fn` may be called with `arg` then.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn wharf_defer(r#fn: wharf_fn, arg: *mut c_void) -> c_int {
+    let Some(f) = r#fn else { return WHARF_EINVAL };
+    panic::deferproc(f, arg)
+}
+
+/// In a deferred call that runs because of a panic: the panic ends here. When the deferred call
+/// returns, the `wharf_call` or `wharf_try` that it was deferred in returns `WHARF_RECOVERED`, after
+/// the deferred calls that are left.
+///
+/// Returns the panic, the caller's, to be freed by `wharf_panic_info_free`; NULL where there is none to
+/// recover: outside deferred calls, in a callback that a deferred call makes, without a panic, in a
+/// `wharf_goexit`, for the second time.
+///
+/// Context: any. Signals: not safe. Source: Go's recover.
+#[unsafe(no_mangle)]
+pub extern "C" fn wharf_recover() -> *mut wharf_panic_info {
+    panic::gorecover()
+}
+
+/// Ends the innermost `wharf_call` or `wharf_try` with `WHARF_CANCELED`, after its deferred calls. The
+/// frames between are unwound as in a panic. No deferred call can recover it. (Go dies there.)
+///
+/// Never returns. Outside a callback it is a panic. Context: inside a callback. Signals: not safe.
+/// Source: Go's runtime.Goexit.
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn wharf_goexit() -> ! {
+    panic::goexit()
+}
+
+/// Prints a panic as the report would: `panic: msg`, those before it, a blank line and the trace with
+/// names. The modules of the trace must still be loaded to be named.
+///
+/// `info`: not NULL. `out`: gets the text, cut to what has room, and a NUL; NULL if `bytes` is 0.
+/// `bytes`: room at `out`.
+///
+/// Returns the length of the whole text without the NUL, as `snprintf` does.
+///
+/// Context: any thread. Signals: not safe.
+///
+/// # Safety
+/// `info` was given out and not freed; `out` is writable for `bytes`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wharf_panic_info_format(
+    info: *const wharf_panic_info,
+    out: *mut c_char,
+    bytes: usize,
+) -> usize {
+    if info.is_null() {
+        return 0;
+    }
+    // SAFETY: by the caller's word.
+    let length = unsafe {
+        let mut printer = Printer::to_memory(out.cast(), bytes.saturating_sub(1));
+        panic::format(info, &mut printer);
+        printer.printed()
+    };
+    if bytes > 0 {
+        // SAFETY: by the caller's word.
+        unsafe { *out.add(length.min(bytes - 1)) = 0 };
+    }
+    length
+}
+
+/// Frees what `wharf_try` or `wharf_recover` gave out.
+///
+/// `info`: NULL does nothing.
+///
+/// Context: any thread, after `wharf_stop` too. Signals: not safe.
+///
+/// # Safety
+/// `info` was given out and not freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wharf_panic_info_free(info: *mut wharf_panic_info) {
+    if !info.is_null() {
+        // SAFETY: by the caller's word.
+        unsafe { panic::free(info) };
+    }
 }

@@ -28,8 +28,11 @@ pub struct wharf_config {
     /// default 64 KiB. Less or more is `WHARF_EINVAL`. A single frame larger than this may jump over
     /// it.
     pub guard_bytes: u64,
+    /// The most frames that the trace of a caught panic keeps; default 32, at most 65536; less than
+    /// 0: none. A report's trace has no such bound.
+    pub trace_depth: i64,
     /// Zero.
-    pub reserved: [u64; 8],
+    pub reserved: [u64; 7],
 }
 
 /// Starts the runtime, or counts one more start of a running one.
@@ -70,13 +73,17 @@ fn checked(config: &wharf_config) -> Result<Config, c_int> {
         _ if bytes < least || bytes > 1 << 30 => Err(WHARF_EINVAL),
         _ => Ok(bytes.next_multiple_of(page) as usize),
     };
-    if config.max_threads > gmp::MAX_THREADS || config.reserved != [0; 8] {
+    if config.max_threads > gmp::MAX_THREADS || config.reserved != [0; 7] {
         return Err(WHARF_EINVAL);
     }
     Ok(Config {
         max_threads: config.max_threads,
         stack_bytes: sized(config.callback_stack_bytes, 16 << 10)?,
         guard_bytes: sized(config.guard_bytes, page)?,
+        trace_depth: i32::try_from(config.trace_depth.max(-1))
+            .ok()
+            .filter(|depth| *depth <= 65_536)
+            .ok_or(WHARF_EINVAL)?,
     })
 }
 

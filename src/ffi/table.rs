@@ -36,6 +36,20 @@ pub struct wharf_api {
     pub after: extern "C" fn(ns: i64) -> i64,
     pub stats_read: unsafe extern "C" fn(out: *mut wharf_stats) -> c_int,
     pub dump: extern "C" fn(fd: c_int) -> c_int,
+    pub r#try: unsafe extern "C-unwind" fn(
+        r#fn: wharf_fn,
+        arg: *mut c_void,
+        out: *mut *mut wharf_panic_info,
+    ) -> c_int,
+    pub panic_from:
+        unsafe extern "C-unwind" fn(msg: *const c_char, trace: *const *const c_void, count: u32) -> !,
+    pub recoverable: extern "C" fn() -> c_int,
+    pub defer: unsafe extern "C-unwind" fn(r#fn: wharf_fn, arg: *mut c_void) -> c_int,
+    pub recover: extern "C" fn() -> *mut wharf_panic_info,
+    pub goexit: extern "C-unwind" fn() -> !,
+    pub panic_info_format:
+        unsafe extern "C" fn(info: *const wharf_panic_info, out: *mut c_char, bytes: usize) -> usize,
+    pub panic_info_free: unsafe extern "C" fn(info: *mut wharf_panic_info),
 }
 
 pub(super) static API: wharf_api = wharf_api {
@@ -58,4 +72,12 @@ pub(super) static API: wharf_api = wharf_api {
     after: wharf_after,
     stats_read: wharf_stats_read,
     dump: wharf_dump,
+    r#try: wharf_try,
+    panic_from: wharf_panic_from,
+    recoverable: wharf_recoverable,
+    defer: wharf_defer,
+    recover: wharf_recover,
+    goexit: wharf_goexit,
+    panic_info_format: wharf_panic_info_format,
+    panic_info_free: wharf_panic_info_free,
 };

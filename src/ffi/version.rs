@@ -75,6 +75,9 @@ fn known(status: c_int) -> (&'static CStr, &'static CStr) {
     match status {
         WHARF_OK => (c"WHARF_OK", c"done"),
         WHARF_TIMEOUT => (c"WHARF_TIMEOUT", c"the deadline passed first"),
+        WHARF_CANCELED => (c"WHARF_CANCELED", c"the callback ended by wharf_goexit"),
+        WHARF_PANICKED => (c"WHARF_PANICKED", c"the callback panicked"),
+        WHARF_RECOVERED => (c"WHARF_RECOVERED", c"the callback panicked, and a deferred call recovered"),
         WHARF_STOPPED => (c"WHARF_STOPPED", c"the runtime is stopping or stopped"),
         WHARF_EINVAL => (c"WHARF_EINVAL", c"an argument is not valid"),
         WHARF_ENOMEM => (c"WHARF_ENOMEM", c"no memory or address space"),

@@ -1,17 +1,36 @@
 //! Go: the `g` of runtime/runtime2.go, as far as a callback needs it.
 
-use crate::base::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use core::ptr;
+
+use super::scope::Scopes;
+use crate::arch::Gobuf;
+use crate::base::atomic::{AtomicPtr, Ordering};
 use crate::stack::{Slot, Stacks};
 
 /// The record of what runs on a managed stack. Written by the thread that runs it.
 #[derive(Default)]
 pub(crate) struct G {
-    /// `g0.sched.sp`: the host's stack pointer while a callback is on this stack, else 0 (`[g0-sp]`).
-    pub(crate) host_sp: AtomicUsize,
-    /// `sched.sp`: this stack's pointer while the callback is out on the host's stack.
-    pub(crate) sched_sp: AtomicUsize,
+    /// `g0.sched`: where the host's stack was left while a callback is on this stack; its `sp` is 0
+    /// otherwise (`[g0-sp]`).
+    pub(crate) host: Gobuf,
+    /// `sched`: where this stack was left while the callback is out on the host's stack.
+    pub(crate) out: Gobuf,
+    /// The stack that ran when this one was entered, if one of the same M's did: the next outward.
+    pub(crate) parent: AtomicPtr<Slot<G>>,
+    /// What the callback has deferred, and the calls and tries inside it.
+    pub(crate) scopes: Scopes,
+    /// The panics that go on here, innermost first; the panic room's.
+    pub(crate) panics: AtomicPtr<Panicking>,
     /// The next stack of the same M.
     pub(crate) next: AtomicPtr<Slot<G>>,
+}
+
+/// What a G knows of a panic.
+pub(crate) struct Panicking {
+    /// The one that went on when this one began.
+    pub(crate) link: AtomicPtr<Panicking>,
+    /// Ends it.
+    pub(crate) discard: unsafe fn(*mut Panicking),
 }
 
 /// A stack with its G.
@@ -26,14 +45,53 @@ impl Slot<G> {
         self.number + 1
     }
 
+    /// The host's stack pointer while a callback is on this stack, else 0.
+    #[inline(always)]
+    pub(crate) fn host_sp(&self) -> usize {
+        self.record.host.sp.load(Ordering::Relaxed)
+    }
+
+    /// This stack's pointer while its callback is out on the host's stack, else 0.
+    #[inline(always)]
+    pub(crate) fn sched_sp(&self) -> usize {
+        self.record.out.sp.load(Ordering::Relaxed)
+    }
+
     /// Whether a callback is on this stack, or was when its thread jumped away.
     pub(crate) fn busy(&self) -> bool {
-        self.record.host_sp.load(Ordering::Relaxed) != 0
+        self.host_sp() != 0
     }
 
     /// Nothing is on this stack any more.
+    #[inline(always)]
     pub(crate) fn vacate(&self) {
-        self.record.sched_sp.store(0, Ordering::Relaxed);
-        self.record.host_sp.store(0, Ordering::Relaxed);
+        self.record.out.sp.store(0, Ordering::Relaxed);
+        self.record.host.sp.store(0, Ordering::Relaxed);
+        // One branch for the two.
+        if self.position().1 | self.record.panics.load(Ordering::Relaxed) as usize != 0 {
+            self.forget();
+        }
+    }
+
+    /// Drops what a callback left that did not end by a return.
+    #[cold]
+    #[inline(never)]
+    fn forget(&self) {
+        self.clear_scopes();
+        let mut panicking = self.record.panics.swap(ptr::null_mut(), Ordering::Relaxed);
+        while !panicking.is_null() {
+            // SAFETY: alive until discarded, which ends this one only.
+            unsafe {
+                let link = (*panicking).link.load(Ordering::Relaxed);
+                ((*panicking).discard)(panicking);
+                panicking = link;
+            }
+        }
+    }
+
+    /// The stack outward of this one, as long as a callback is on it.
+    pub(crate) fn parent(&self) -> Option<&'static GStack> {
+        // SAFETY: [slab] stacks of the same M.
+        unsafe { self.record.parent.load(Ordering::Relaxed).as_ref() }.filter(|parent| parent.busy())
     }
 }

@@ -63,13 +63,42 @@ const _: () = assert!(core::mem::offset_of!(M, end) & BOUND == 0);
 /// The calling thread's M, if it has one. `[sig]`
 #[inline(always)]
 pub(crate) fn getm() -> Option<&'static M> {
-    let word = arch::tls_word();
+    bound_by(arch::tls_word())
+}
+
+/// As [`getm`], but finds none where the word is not at the same place in every thread. `[sig]`
+#[inline(always)]
+pub(crate) fn getm_quickly() -> Option<&'static M> {
+    bound_by(arch::tls_word_quickly())
+}
+
+#[inline(always)]
+fn bound_by(word: usize) -> Option<&'static M> {
     if word & BOUND == 0 {
         return None;
     }
     // SAFETY: [table] a word with the bit was stored by `bind`, and the table lives as long as a
     // bound M's thread.
-    Some(unsafe { &*((word - BOUND) as *const M) })
+    unsafe {
+        core::hint::assert_unchecked(word != BOUND);
+        Some(&*((word - BOUND) as *const M))
+    }
+}
+
+/// The managed stack that we are on. `[where]` `[sig]`
+#[inline(always)]
+pub(crate) fn getg() -> Option<&'static GStack> {
+    getm().filter(|m| m.busy())?.stack_at(arch::stack_pointer())
+}
+
+/// The G that we are, be it out on the host's stack. `[sig]`
+pub(crate) fn innermost_g() -> Option<&'static GStack> {
+    getg().or_else(|| {
+        let m = getm().filter(|m| m.busy())?;
+        // SAFETY: [slab] null, or a stack of ours.
+        let curg = unsafe { m.curg.load(Ordering::Relaxed).as_ref() }?;
+        (curg.busy() && curg.sched_sp() != 0).then_some(curg)
+    })
 }
 
 impl M {
@@ -83,7 +112,8 @@ impl M {
     /// Whether a callback of this thread is on, as far as the owner knows.
     #[inline(always)]
     pub(crate) fn busy(&self) -> bool {
-        self.home_busy.load(Ordering::Relaxed) != 0 || self.more_busy.load(Ordering::Relaxed) != 0
+        // SAFETY: the owner alone writes them; a plain read is one instruction less.
+        unsafe { *self.home_busy.as_ptr() != 0 || *self.more_busy.as_ptr() != 0 }
     }
 
     /// How many callbacks are on, jumped-out ones included.
@@ -115,7 +145,14 @@ impl M {
     }
 
     /// Begins a callback inside another on `on`, whatever the gate says.
-    pub(crate) fn enter(&self, on: &GStack) {
+    pub(crate) fn enter(&self, on: &'static GStack) {
+        self.orphan(on);
+        let curg = self.curg.swap(ptr::from_ref(on).cast_mut(), Ordering::Relaxed);
+        // SAFETY: [slab] null, or a stack of ours.
+        let parent = unsafe { curg.as_ref() }.filter(|curg| curg.busy() && !ptr::eq(*curg, on));
+        on.record
+            .parent
+            .store(parent.map_or(ptr::null_mut(), |g| ptr::from_ref(g).cast_mut()), Ordering::Relaxed);
         if self.is_home(on) {
             self.home_busy.store(1, Ordering::Relaxed);
         } else {
@@ -125,11 +162,30 @@ impl M {
 
     /// Ends a callback on `on`. Release: as `leave_home`.
     pub(crate) fn leave(&self, on: &GStack) {
+        let parent = on.record.parent.swap(ptr::null_mut(), Ordering::Relaxed);
+        if ptr::eq(self.curg.load(Ordering::Relaxed), on) && !parent.is_null() {
+            self.curg.store(parent, Ordering::Relaxed);
+        }
         on.vacate();
         if self.is_home(on) {
             self.leave_home();
         } else {
             self.more_busy.store(self.more_busy.load(Ordering::Relaxed) - 1, Ordering::Release);
+        }
+    }
+
+    /// The stack of this M's that `sp` lies on, if a callback is on: the hint, or else by arithmetic.
+    #[inline(always)]
+    pub(crate) fn stack_at(&self, sp: usize) -> Option<&'static GStack> {
+        // SAFETY: [slab] null, or a stack of ours.
+        let curg = unsafe { self.curg.load(Ordering::Relaxed).as_ref() };
+        curg.filter(|curg| curg.contains(sp)).or_else(|| STACKS.find(sp))
+    }
+
+    /// No stack was entered from what was on `ended`.
+    fn orphan(&self, ended: &GStack) {
+        for slot in self.stacks().filter(|slot| slot.parent().is_some_and(|parent| ptr::eq(parent, ended))) {
+            slot.record.parent.store(ptr::null_mut(), Ordering::Relaxed);
         }
     }
 
@@ -189,7 +245,9 @@ impl M {
     /// Only by the thread that holds the M. `[sig]`
     pub(crate) fn arm(&self) -> Option<()> {
         if self.home.load(Ordering::Relaxed).is_null() {
-            let home = ptr::from_ref(STACKS.take()?).cast_mut();
+            let home = STACKS.take()?;
+            home.init_scopes();
+            let home = ptr::from_ref(home).cast_mut();
             self.home.store(home, Ordering::Relaxed);
             self.curg.store(home, Ordering::Relaxed);
             self.gate.store(OPEN, Ordering::Relaxed);
@@ -230,6 +288,7 @@ impl M {
             return Some(idle);
         }
         let slot = STACKS.take()?;
+        slot.init_scopes();
         slot.record.next.store(self.more.load(Ordering::Relaxed), Ordering::Relaxed);
         self.more.store(ptr::from_ref(slot).cast_mut(), Ordering::Relaxed);
         Some(slot)

@@ -1,6 +1,6 @@
 //! G and M, as in Go: a G is a task with a stack of its own, an M is a thread's tie to wharf.
 //!
-//! * [`G`]: the record on a stack's slot. `host_sp` is the host's side of it (`g0.sched.sp`): where
+//! * [`G`]: the record on a stack's slot. `host.sp` is the host's side of it (`g0.sched.sp`): where
 //!   on the host's stack the thread stood when it switched over, 0 when nothing runs on the stack.
 //! * [`M`]: one per host thread that has called in, in a table that outlives everything else. It
 //!   stays with its thread until the thread ends or detaches, over stops and starts.
@@ -13,8 +13,10 @@ mod extra;
 mod g;
 mod m;
 mod record;
+mod scope;
 
 pub(crate) use extra::*;
 pub(crate) use g::*;
 pub(crate) use m::*;
 pub(crate) use record::*;
+pub(crate) use scope::*;

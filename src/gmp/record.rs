@@ -2,25 +2,27 @@
 
 use super::g::GStack;
 use crate::arch;
-use crate::base::atomic::Ordering;
 use crate::sys;
 
 /// Whether the frame on the host's stack of a busy `slot` is gone, seen from an entry from a host
 /// stack whose frames span `sp..=entry_sp`: our own frames lie over it, its memory is unmapped, or
 /// its last word no longer names the record. `[sig]`
 pub(crate) fn is_dead(slot: &GStack, sp: usize, entry_sp: usize) -> bool {
-    let host_sp = slot.record.host_sp.load(Ordering::Relaxed);
+    let host_sp = slot.host_sp();
     if (sp..=entry_sp).contains(&host_sp) {
         return true;
     }
     // Out on the host's stack, with us below: it called us.
-    if slot.record.sched_sp.load(Ordering::Relaxed) != 0 && sp < host_sp && host_sp - sp < NEAR {
+    if slot.sched_sp() != 0 && sp < host_sp && host_sp - sp < NEAR {
         return false;
     }
-    let names = slot.record.host_sp.as_ptr() as usize;
+    let names = &raw const slot.record.host as usize;
     // SAFETY: readable, or not read; [g0-sp] the switch left its slot's address there.
     !sys::readable(host_sp) || unsafe { *(host_sp as *const usize) } != names
 }
+
+/// More than the switch's frame takes.
+const NEXT_FRAME: usize = 128;
 
 /// So close below the frame of a callback that is out, a call is believed to come from it.
 const NEAR: usize = 4096;
@@ -31,9 +33,10 @@ const NEAR: usize = 4096;
 #[cold]
 #[inline(never)]
 pub(crate) fn still_out(on: &GStack, entry_sp: usize) -> bool {
-    let sched_sp = on.record.sched_sp.load(Ordering::Relaxed);
-    let names = on.record.sched_sp.as_ptr() as usize;
-    let overlaid = (arch::stack_pointer()..=entry_sp).contains(&sched_sp);
+    let sched_sp = on.sched_sp();
+    let names = &raw const on.record.out as usize;
+    // What we call next would lie over it, too.
+    let overlaid = (arch::stack_pointer() - NEXT_FRAME..=entry_sp).contains(&sched_sp);
     // SAFETY: [slab] an address on a stack that is in use.
     !overlaid && on.contains(sched_sp) && unsafe { *(sched_sp as *const usize) } == names
 }

@@ -16,6 +16,7 @@ pub(crate) struct Config {
     pub(crate) max_threads: u32,
     pub(crate) stack_bytes: usize,
     pub(crate) guard_bytes: usize,
+    pub(crate) trace_depth: i32,
 }
 
 const DEFAULT_STACK_BYTES: usize = if cfg!(target_pointer_width = "64") { 8 << 20 } else { 256 << 10 };
@@ -73,6 +74,9 @@ pub(crate) fn start(config: Config) -> Result<(), Status> {
         if let Some(field) = conflict(&config, &runtime) {
             REFUSED.store(core::ptr::from_ref(field).cast_mut(), Ordering::Release);
             return Err(WHARF_ESTATE);
+        }
+        if config.trace_depth != 0 {
+            panic::set_trace_depth(config.trace_depth);
         }
     } else {
         launch(&config, &mut runtime)?;
@@ -140,6 +144,8 @@ fn conflict(config: &Config, runtime: &Runtime) -> Option<&'static &'static str>
         Some(&"callback_stack_bytes")
     } else if differs(config.guard_bytes, guard_bytes) {
         Some(&"guard_bytes")
+    } else if config.trace_depth != 0 && config.trace_depth != panic::trace_depth() && runtime.starts > 0 {
+        Some(&"trace_depth")
     } else {
         None
     }
@@ -164,6 +170,10 @@ fn prepare(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
     gmp::STACKS.configure(Geometry {
         stack_bytes: or(config.stack_bytes, DEFAULT_STACK_BYTES),
         guard_bytes: or(config.guard_bytes, DEFAULT_GUARD_BYTES),
+    });
+    panic::set_trace_depth(match config.trace_depth {
+        0 => panic::DEFAULT_TRACE_DEPTH,
+        depth => depth,
     });
     gmp::exit_key_create();
     runtime.starts = 0;

@@ -15,9 +15,9 @@ use core::ffi::c_void;
 use core::fmt::Write;
 use core::ptr;
 
-use crate::arch::{self, Regs};
+use crate::arch::{self, Gobuf, Regs};
 use crate::base::Printer;
-use crate::base::atomic::{AtomicI32, AtomicUsize, Ordering};
+use crate::base::atomic::{AtomicI32, Ordering};
 use crate::gmp::{self, STACKS};
 use crate::stack::KeptStack;
 use crate::sys;
@@ -36,12 +36,14 @@ static REPORT_STACK: KeptStack = KeptStack::new();
 
 struct Report<'a> {
     regs: Regs,
+    before: &'a dyn Fn(&mut Printer),
     message: &'a dyn Fn(&mut Printer),
 }
 
-/// Reports what `message` prints, with the trace of the calling thread, and ends the process.
+/// Reports what `before` prints, `panic: ` and what `message` prints, with the trace of the calling
+/// thread, and ends the process.
 #[inline(never)]
-pub(crate) fn fatal(message: &dyn Fn(&mut Printer)) -> ! {
+pub(crate) fn fatal(before: &dyn Fn(&mut Printer), message: &dyn Fn(&mut Printer)) -> ! {
     let regs = Regs::capture();
     let me = sys::gettid();
     match DYING.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed) {
@@ -49,15 +51,15 @@ pub(crate) fn fatal(message: &dyn Fn(&mut Printer)) -> ! {
         Err(dying) if dying == me => again(message),
         Err(_) => sys::wait_for_the_end(),
     }
-    let mut report = Report { regs, message };
-    let slot = AtomicUsize::new(0);
+    let mut report = Report { regs, before, message };
+    let mut left = Gobuf::default();
     // SAFETY: we are the only one on that stack; its top is page-aligned.
     unsafe {
         arch::call_on_stack(
             print_report,
             ptr::from_mut(&mut report).cast(),
             REPORT_STACK.top(),
-            slot.as_ptr(),
+            &raw mut left,
         )
     };
     unreachable!()
@@ -78,7 +80,7 @@ unsafe extern "C-unwind" fn print_report(report: *mut c_void) {
     let report = unsafe { &*report.cast::<Report<'_>>() };
     let shield = sys::shield(END_NS);
     let mut out = Printer::new(2, sys::now_ns() + REPORT_NS);
-    print_head(&mut out, report.message);
+    print_head(&mut out, report);
     print_goroutine(&mut out, &report.regs);
     // SAFETY: we are the only thread that reports.
     let area = unsafe { traceback::area() };
@@ -90,7 +92,7 @@ unsafe extern "C-unwind" fn print_report(report: *mut c_void) {
 
 /// Where the host's stack goes on for a walk that found no way down from `sp` on a managed stack.
 fn host_side(sp: usize) -> Option<Frame> {
-    let host_sp = STACKS.find(sp)?.record.host_sp.load(Ordering::Relaxed);
+    let host_sp = STACKS.find(sp)?.host_sp();
     if host_sp == 0 || !sys::readable(host_sp) || !sys::readable(host_sp + 2 * size_of::<usize>()) {
         return None;
     }
@@ -100,9 +102,10 @@ fn host_side(sp: usize) -> Option<Frame> {
 }
 
 /// `panic: message`, at once: it is out before anything more is tried.
-fn print_head(out: &mut Printer, message: &dyn Fn(&mut Printer)) {
+fn print_head(out: &mut Printer, report: &Report<'_>) {
+    (report.before)(out);
     out.bytes(b"panic: ");
-    message(out);
+    (report.message)(out);
     out.bytes(b"\n\n");
     out.flush();
 }

@@ -27,7 +27,7 @@ fn report(info: &PanicHookInfo<'_>) {
     let payload = info.payload();
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("?");
-    fatal(&|out| {
+    fatal(&|_| {}, &|out| {
         let _ = write!(out, "wharf: internal error: {text}");
         if let Some(at) = info.location() {
             let _ = write!(out, " ({}:{})", at.file(), at.line());

@@ -14,4 +14,4 @@ mod kept;
 mod slab;
 
 pub(crate) use kept::KeptStack;
-pub(crate) use slab::{Geometry, Slot, Stacks};
+pub(crate) use slab::{Geometry, KEPT_BYTES, Slot, Stacks};

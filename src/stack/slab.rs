@@ -19,9 +19,9 @@ const PATIENCE_NS: i64 = 1_000_000_000;
 
 /// How many stacks are made ahead at a time.
 const AHEAD: u32 = 15;
-/// Kept free above the first frame, where its arguments on the stack would lie: libc's `syscall` reads
-/// there, whatever it was given.
-const CALLER_BYTES: usize = 64;
+/// Kept for the user above the first frame: in memory as soon as the stack is in use. More than the
+/// frame's arguments on the stack would take: libc's `syscall` reads them, whatever it was given.
+pub(crate) const KEPT_BYTES: usize = 512;
 
 /// The sizes of all stacks, in bytes, multiples of a page.
 #[derive(Clone, Copy, PartialEq)]
@@ -35,8 +35,8 @@ pub(crate) struct Geometry {
 pub(crate) struct Slot<T> {
     /// Lowest usable address.
     pub(crate) lo: usize,
-    /// One past the highest.
-    pub(crate) hi: usize,
+    /// Where the first frame starts and what is kept for the user ends, 16-byte aligned.
+    pub(crate) top: usize,
     /// The slot's number.
     pub(crate) number: u32,
     /// The user's.
@@ -48,16 +48,16 @@ pub(crate) struct Slot<T> {
 }
 
 impl<T> Slot<T> {
-    /// Where the first frame starts, 16-byte aligned.
+    /// One past the highest usable address.
     #[inline(always)]
-    pub(crate) fn top(&self) -> usize {
-        self.hi - CALLER_BYTES
+    pub(crate) fn hi(&self) -> usize {
+        self.top + KEPT_BYTES
     }
 
     /// Whether `sp` lies on this stack.
     #[inline(always)]
     pub(crate) fn contains(&self, sp: usize) -> bool {
-        sp.wrapping_sub(self.lo) < self.hi - self.lo
+        sp.wrapping_sub(self.lo) < self.top - self.lo
     }
 
     /// Gives the pages back that lie deeper than `keep_bytes` from the top.
@@ -65,17 +65,17 @@ impl<T> Slot<T> {
     /// # Safety
     /// Nothing runs on the stack that deep, nor will until this returns.
     pub(crate) unsafe fn discard_below(&self, keep_bytes: usize) {
-        let keep = keep_bytes.min(self.hi - self.lo);
+        let keep = keep_bytes.min(self.hi() - self.lo);
         if self.accessible.load(Ordering::Relaxed) {
             // SAFETY: our stack, and the caller's word that the range is not in use.
-            unsafe { sys::discard(self.lo, self.hi - self.lo - keep) };
+            unsafe { sys::discard(self.lo, self.hi() - self.lo - keep) };
         }
     }
 
     /// Brings the top `bytes` into memory. Only while nothing runs on the stack.
     pub(crate) fn touch(&self, bytes: usize) {
         let page = sys::page_bytes();
-        for at in (self.hi - bytes..self.hi).step_by(page) {
+        for at in (self.hi() - bytes..self.hi()).step_by(page) {
             // SAFETY: the caller holds the stack; `bytes` is at most its size.
             unsafe { (at as *mut u8).write_volatile(0) };
         }
@@ -83,7 +83,7 @@ impl<T> Slot<T> {
 
     /// Bytes of the stack that are in memory.
     pub(crate) fn resident_bytes(&self) -> usize {
-        sys::resident_bytes(self.lo, self.hi - self.lo)
+        sys::resident_bytes(self.lo, self.hi() - self.lo)
     }
 }
 
@@ -199,7 +199,7 @@ impl<T: Default> Stacks<T> {
     fn make_accessible(&self, slot: &Slot<T>) -> bool {
         if !slot.accessible.load(Ordering::Relaxed) {
             // SAFETY: [slab] the range is the slot's own, and we are its only taker.
-            if !unsafe { sys::commit(slot.lo, slot.hi - slot.lo) } {
+            if !unsafe { sys::commit(slot.lo, slot.hi() - slot.lo) } {
                 self.give(slot);
                 return false;
             }
@@ -261,7 +261,7 @@ impl<T: Default> Stacks<T> {
                 if let Some(last) = run.clone().last() {
                     let lo = slab.slot(at).lo - guard;
                     // SAFETY: [slab] the run's stacks are ours: nobody uses them.
-                    let bare = unsafe { sys::uncommit(lo, slab.slot(last).hi - lo) };
+                    let bare = unsafe { sys::uncommit(lo, slab.slot(last).hi() - lo) };
                     for slot in run.clone().map(|index| slab.slot(index)) {
                         let accessible = slot.accessible.load(Ordering::Relaxed) && !bare;
                         slot.accessible.store(accessible, Ordering::Relaxed);
@@ -387,7 +387,7 @@ fn make_slab<T: Default>(slab: u32, count: u32, geometry: Geometry) -> Option<*m
             let lo = stacks + stride * index as usize + geometry.guard_bytes;
             slots.add(index as usize).write(Slot {
                 lo,
-                hi: lo + geometry.stack_bytes,
+                top: lo + geometry.stack_bytes - KEPT_BYTES,
                 number: slab << SHIFT | index,
                 record: T::default(),
                 link: AtomicU32::new(0),

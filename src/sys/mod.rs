@@ -3,6 +3,8 @@
 //! A function that may run in a signal handler says `[sig]`. Functions that fail leave errno as the
 //! system set it; [`ErrnoGuard`] keeps the host's.
 
+pub(crate) mod unwind;
+
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]

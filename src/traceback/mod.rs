@@ -14,6 +14,7 @@
 //! | `sigreturn`, `rows`, `unwind` | who called this frame? |
 //! | `symbols` | what is this function called? |
 //! | `passed` | was a frame given up? |
+//! | `spare` | where to look from, outside the report? |
 
 mod image;
 mod mappings;
@@ -22,6 +23,7 @@ mod modules;
 mod passed;
 mod rows;
 mod sigreturn;
+mod spare;
 mod symbols;
 mod unwind;
 
@@ -122,6 +124,23 @@ pub(crate) fn print(out: &mut Printer, regs: &Regs, is_exact: bool, area: &mut A
     area.print_last(out, shown);
     if let End::Lost(pc) = end {
         let _ = writeln!(out, "no unwind information past {pc:#x}");
+    }
+}
+
+/// Prints frames that were walked before, given by their return addresses, as [`print`] does.
+pub(crate) fn print_places(out: &mut Printer, pcs: &[usize]) {
+    let print = &mut |area: &mut Area| {
+        area.maps.open();
+        area.find_own();
+        for &pc in pcs {
+            let frame = Shown { pc, place: pc.wrapping_sub(1) };
+            if !area.hides(frame) {
+                area.print_frame(out, frame);
+            }
+        }
+    };
+    while !spare::look(print) {
+        core::hint::spin_loop();
     }
 }
 

@@ -51,7 +51,7 @@ pub const ROWS: [Row; 40] = [
     row("warm call, allocations in 100 000", "allocations", None, 0.0, ""),
     row("warm call, atomic read-modify-writes", "atomics.call", None, 0.0, ""),
     row("warm call, lines shared by two threads", "lines", None, 0.0, ""),
-    row("nested call, instructions (single steps)", "steps.nested", Some("steps.plain"), 60.0, ""),
+    row("nested call, instructions (single steps)", "steps.nested", Some("steps.plain"), 95.0, ""),
     row("nested call, atomic read-modify-writes", "atomics.nested", None, 0.0, ""),
     row("nested call, time", "nested", Some("plain.on_g"), 3.0, "ns"),
     row("... a library that only calls back, time", "bare.on_g", Some("plain.on_g"), f64::INFINITY, "ns"),

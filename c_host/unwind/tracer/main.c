@@ -28,7 +28,7 @@ typedef struct function {
     const char *name;
     uintptr_t low, high;
     int entered; /* how often the thread was at its first instruction */
-    int left;    /* at its last byte, which is a `ret` in assembly */
+    int left;    /* at a `ret` of its own */
 } function;
 
 /* Of the library. */
@@ -36,7 +36,7 @@ static function functions[] = {{.name = "__morestack"}, {.name = "wharf_call"}, 
 enum { SWITCH, CALL, ON_HOST, FUNCTIONS };
 
 static char **host_argv;
-static pid_t host;
+static pid_t host, stepped;
 static mapping *text; /* the library's */
 static walk first, before, now;
 static int outer; /* frames outside of host_thread */
@@ -89,13 +89,18 @@ static int same_places(void)
     return 1;
 }
 
+static int is_ret(uintptr_t pc)
+{
+    return (ptrace(PTRACE_PEEKTEXT, stepped, (void *)pc, NULL) & 0xff) == 0xc3;
+}
+
 static void count(uintptr_t pc)
 {
     steps++;
     in_text += text->low <= pc && pc < text->high;
     for (int i = 0; i < FUNCTIONS; i++) {
         functions[i].entered += pc == functions[i].low;
-        functions[i].left += pc == functions[i].high - 1;
+        functions[i].left += functions[i].low <= pc && pc < functions[i].high && is_ret(pc);
     }
 }
 
@@ -133,6 +138,7 @@ static void begin(pid_t thread)
     function thread_function = {.name = "host_thread"};
     process_open(host);
     walk_open(thread);
+    stepped = thread;
     find(host_argv[0], &thread_function);
     for (int i = 0; i < FUNCTIONS; i++)
         find(getenv("WHARF_LIB"), &functions[i]);

@@ -109,6 +109,22 @@ pub(crate) fn resident_bytes(addr: usize, bytes: usize) -> usize {
     resident
 }
 
+/// A block of the process's heap, aligned for anything. `None` if there is no memory.
+pub(crate) fn allocate(bytes: usize) -> Option<*mut u8> {
+    // SAFETY: any size will do.
+    let block = unsafe { libc::malloc(bytes) };
+    (!block.is_null()).then_some(block.cast())
+}
+
+/// Gives a block back.
+///
+/// # Safety
+/// It came from [`allocate`], and is nobody's.
+pub(crate) unsafe fn deallocate(block: *mut u8) {
+    // SAFETY: as the caller says.
+    unsafe { libc::free(block.cast()) };
+}
+
 /// Whether the eight bytes at `addr` can be read, asked of the kernel without reading them. `[sig]`
 pub(crate) fn readable(addr: usize) -> bool {
     if addr == 0 {

@@ -1,0 +1,171 @@
+//! Deferred calls, and how a scope ends. Go: `deferproc`, `deferreturn` in runtime/panic.go.
+
+use core::ffi::c_void;
+use core::mem::offset_of;
+use core::ptr;
+
+use super::gopanic::unwind_outward;
+use super::info::{Deferred, Panic, wharf_panic_info};
+use crate::arch::{self, EntryFn, FinishFn, Gobuf};
+use crate::base::Status;
+use crate::base::atomic::Ordering;
+use crate::base::status::*;
+use crate::gmp::{self, G, GStack, Kind, Scope};
+
+/// Has `f(arg)` called when the innermost scope ends, however it ends.
+#[inline(always)]
+pub(crate) fn deferproc(f: EntryFn, arg: *mut c_void) -> Status {
+    let Some(on) = gmp::innermost_g() else { return WHARF_ESTATE };
+    on.drop_dead_scopes(top_of(on));
+    let base = on.scope().mark == 0;
+    if on.push_deferred(f, arg).is_none() {
+        return WHARF_ENOMEM;
+    }
+    if base {
+        let finish: FinishFn = deferreturn;
+        on.record.host.finish.store(finish as usize, Ordering::Relaxed);
+    }
+    WHARF_OK
+}
+
+/// Where the frames of `on` end: here, or where it left its stack.
+#[inline(always)]
+pub(super) fn top_of(on: &GStack) -> usize {
+    let sp = arch::stack_pointer();
+    if on.contains(sp) { sp } else { on.sched_sp() }
+}
+
+/// What was deferred in a call from the host: called by the switch when its function has returned.
+unsafe extern "C-unwind" fn deferreturn(buf: *mut Gobuf) {
+    const OFFSET: usize = offset_of!(GStack, record) + offset_of!(G, host);
+    // SAFETY: the host's side of a G, which lives in its slot. [slab]
+    let on: &'static GStack = unsafe { &*buf.byte_sub(OFFSET).cast() };
+    on.record.host.finish.store(0, Ordering::Relaxed);
+    close(Scope { on, mark: 0 });
+    // SAFETY: the innermost scope is the one that ends.
+    unsafe { run_deferred(ptr::from_ref(on).cast_mut().cast()) };
+}
+
+/// Drops what `longjmp` left inside a scope whose function has returned.
+fn close(scope: Scope) {
+    while scope.on.scope().mark > scope.mark {
+        scope.on.pop_scope(scope.on.scope().mark);
+    }
+}
+
+/// Runs what was deferred in the innermost scope of the stack at `on`, until a deferred call has
+/// recovered the panic that has come back to it.
+unsafe extern "C-unwind" fn run_deferred(on: *mut c_void) {
+    // SAFETY: `deferreturn` and `again` pass a stack.
+    let on: &'static GStack = unsafe { &*on.cast::<GStack>() };
+    let panic = landed(on.scope());
+    while let Some((f, arg)) = on.pop_deferred() {
+        match panic {
+            // SAFETY: by the word of whoever deferred it.
+            None => unsafe { f(arg) },
+            Some(panic) => {
+                // SAFETY: as above.
+                unsafe { call_deferred(panic, on, f, arg) };
+                if panic.recovered.get() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// A deferred call that may recover `panic`.
+///
+/// # Safety
+/// `f` may be called with `arg`.
+#[inline(always)]
+pub(super) unsafe fn call_deferred(panic: &Panic, on: &GStack, f: EntryFn, arg: *mut c_void) {
+    let (mark, depth) = on.position();
+    panic.deferred.set(Some(Deferred { sp: arch::stack_pointer(), mark, depth }));
+    // SAFETY: as the caller says.
+    unsafe { f(arg) };
+    panic.deferred.set(None);
+}
+
+/// The panic that has come back to this scope, the innermost of its stack.
+fn landed(scope: Scope) -> Option<&'static Panic> {
+    Panic::innermost(scope.on).filter(|panic| panic.landed.get() == Some(scope.mark))
+}
+
+/// Calls `run_deferred` in the scope's own switch: a panic comes back to it again.
+unsafe fn again(scope: Scope) {
+    let on = ptr::from_ref(scope.on).cast_mut();
+    // SAFETY: [g0-sp] the base's function has ended, its stack is free again; a mark is alive until
+    // its scope ends.
+    unsafe {
+        match scope.slot() {
+            None => arch::call_on_stack(run_deferred, on.cast(), scope.on.top, (*on).record.host.as_ptr()),
+            Some(sp) => arch::call_here(run_deferred, on.cast(), 0, sp),
+        };
+    }
+}
+
+/// Ends a scope whose function has returned or was unwound: runs what was deferred, and says what
+/// became of it. A panic that was not recovered is written to `caught` by a try; else it goes on.
+///
+/// # Safety
+/// Called by the frame that the scope's switch has come back to. `caught`: as [`deliver`].
+#[cold]
+#[inline(never)]
+pub(crate) unsafe fn finish(scope: Scope, caught: *mut *mut wharf_panic_info) -> Status {
+    let mut status = WHARF_OK;
+    scope.on.record.host.finish.store(0, Ordering::Relaxed);
+    close(scope);
+    loop {
+        let panic = landed(scope);
+        if let Some(panic) = panic.filter(|panic| panic.recovered.get()) {
+            status = if panic.hides_goexit() { WHARF_CANCELED } else { WHARF_RECOVERED };
+            panic.end(scope.on);
+            panic.drop_it();
+        } else if panic.is_some() {
+            status = WHARF_OK;
+        }
+        if !scope.has_deferred(None) {
+            return match landed(scope) {
+                None => status,
+                // SAFETY: as the caller says.
+                Some(panic) => unsafe { deliver(panic, scope, caught) },
+            };
+        }
+        // SAFETY: the scope is the innermost, and its function has ended.
+        unsafe { again(scope) };
+        close(scope);
+    }
+}
+
+/// What a panic or exit means that has come back to a scope, when all is run.
+///
+/// # Safety
+/// `caught` is null or writable.
+unsafe fn deliver(panic: &'static Panic, scope: Scope, caught: *mut *mut wharf_panic_info) -> Status {
+    if !panic.is_goexit && scope.kind() != Kind::Try {
+        unwind_outward(panic, scope)
+    }
+    panic.end(scope.on);
+    let status = if panic.is_goexit { WHARF_CANCELED } else { WHARF_PANICKED };
+    // SAFETY: as the caller says.
+    if let Some(caught) = unsafe { caught.as_mut() }.filter(|_| !panic.is_goexit) {
+        *caught = panic.share();
+    }
+    panic.drop_it();
+    status
+}
+
+/// Runs what was deferred in a scope that somebody else unwinds: a C++ exception, `pthread_exit`. No
+/// panic gets out of it.
+#[cold]
+#[inline(never)]
+pub(crate) fn unwound(scope: Scope) {
+    close(scope);
+    scope.on.record.host.finish.store(0, Ordering::Relaxed);
+    if scope.has_deferred(None) {
+        scope.set_kind(Kind::Wall);
+        // SAFETY: the scope is the innermost, and its function was unwound.
+        unsafe { again(scope) };
+    }
+}

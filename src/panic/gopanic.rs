@@ -1,0 +1,254 @@
+//! How a panic goes on. Go: `gopanic`, `gorecover`, `Goexit` in runtime/panic.go.
+//!
+//! * If a `wharf_try` stands that the frames lead to, the panic is unwound, scope by scope: the frames
+//!   inside a scope first, so that destructors of C++ and Rust run, then what was deferred in it, then
+//!   outward. A scope with nothing to do is passed.
+//! * If none stands, what was deferred runs on top of the panicking frames, which stay whole for the
+//!   report. If a deferred call recovers, the frames are unwound to its scope; if none does, the
+//!   process dies here and now.
+//!
+//! Unwinding is the forced unwinding of the process's own unwinder, then a jump to the scope's switch
+//! (`gogo`). Where the unwinder knows no way on, the jump is made from there: the cut.
+
+use core::ffi::c_int;
+
+use super::defer::{call_deferred, top_of};
+use super::info::{Deferred, Panic, of_exception, print_before, print_text, wharf_panic_info};
+use super::{fatal, noexcept, reach};
+use crate::arch::{self, Regs};
+use crate::base::atomic::Ordering;
+use crate::gmp::{self, GStack, Kind, Scope};
+use crate::sys::unwind::{self, Context, Exception, Unwinding};
+
+/// What a switch gives to which a panic has come back.
+const LANDED: u32 = 1;
+
+/// Raises a panic. `raised`: the stack pointer of the function that the host called. `frames`: where it
+/// comes from, if those frames are gone already.
+pub(crate) fn gopanic(message: &[u8], raised: usize, frames: &[usize]) -> ! {
+    let Some(on) = gmp::innermost_g() else { fatal(&|_| {}, &|out| out.indented(message)) };
+    settle(on);
+    let before = Panic::innermost(on);
+    let panic = if is_awaited(on) { Panic::new(Some(message)) } else { None };
+    let Some(panic) = panic else {
+        fatal(&|out| print_before(before, message, out), &|out| print_text(before, message, out))
+    };
+    panic.begin(on);
+    if frames.is_empty() {
+        panic.tracing.set(Some(raised));
+    }
+    for &pc in frames {
+        panic.trace(pc);
+    }
+    go_on(panic, on)
+}
+
+/// Ends the innermost scope with `WHARF_CANCELED`, after what was deferred in it.
+pub(crate) fn goexit() -> ! {
+    let Some(on) = gmp::innermost_g() else {
+        fatal(&|_| {}, &|out| out.bytes(b"wharf_goexit outside a callback"))
+    };
+    settle(on);
+    let panic = Panic::new(None).filter(|_| on.scope().kind() != Kind::Wall);
+    let Some(panic) = panic else { fatal(&|_| {}, &|out| out.bytes(b"wharf_goexit is not possible here")) };
+    panic.begin(on);
+    go_on(panic, on)
+}
+
+/// Whether a panic now would not end the process at once.
+pub(crate) fn is_recoverable() -> bool {
+    gmp::innermost_g().is_some_and(|on| {
+        settle(on);
+        is_awaited(on)
+    })
+}
+
+/// The panic because of which the calling deferred call runs; it ends here. Null if there is none.
+pub(crate) fn gorecover() -> *mut wharf_panic_info {
+    let recoverable = gmp::innermost_g().and_then(|on| {
+        settle(on);
+        let panic = Panic::innermost(on)?;
+        let deferred = panic.deferred.get()?;
+        let direct = deferred.mark == on.position().0;
+        (direct && !panic.is_goexit && !panic.recovered.get()).then_some(panic)
+    });
+    recoverable.map_or(core::ptr::null_mut(), |panic| {
+        panic.recovered.set(true);
+        panic.share()
+    })
+}
+
+/// Drops the scopes that were left by `longjmp`, and the panics whose deferred calls were.
+fn settle(on: &GStack) {
+    let top = top_of(on);
+    on.drop_dead_scopes(top);
+    while let Some(panic) = Panic::innermost(on) {
+        let left = |deferred: Deferred| on.contains(deferred.sp) && deferred.sp < top;
+        if !panic.deferred.get().is_some_and(left) {
+            return;
+        }
+        panic.end(on);
+        panic.drop_it();
+    }
+}
+
+/// Every scope from the innermost of `on` outward, with the one inward of it on the same stack; a
+/// wall ends it.
+fn scopes(on: &'static GStack) -> impl Iterator<Item = (Scope, Option<Scope>)> {
+    let outward = |&(scope, _): &(Scope, Option<Scope>)| {
+        scope
+            .outward()
+            .map(|outer| (outer, Some(scope)))
+            .or_else(|| scope.on.parent().map(|parent| (parent.scope(), None)))
+    };
+    core::iter::successors(Some((on.scope(), None)), outward)
+        .take_while(|(scope, _)| scope.kind() != Kind::Wall)
+}
+
+/// Whether a try or a deferred call stands on the thread.
+fn is_awaited(on: &'static GStack) -> bool {
+    scopes(on).any(|(scope, inner)| scope.kind() == Kind::Try || scope.has_deferred(inner))
+}
+
+/// The try that the frames from here lead to.
+fn standing_try(on: &'static GStack) -> Option<Scope> {
+    let (found, _) = scopes(on).find(|(scope, _)| scope.kind() == Kind::Try)?;
+    let here = arch::stack_pointer();
+    // On the way over the host's stack there may be a fiber's end.
+    let straight = core::ptr::eq(found.on, on) && on.contains(here);
+    (straight || reach::leads_to(found)).then_some(found)
+}
+
+fn go_on(panic: &'static Panic, on: &'static GStack) -> ! {
+    if standing_try(on).is_some() {
+        unwind_to_next(panic, on, scopes(on))
+    }
+    if let Some(raised) = panic.tracing.take() {
+        reach::trace(panic, raised);
+    }
+    // SAFETY: by the word of whoever deferred it.
+    match unsafe { run_on_top(panic, on) } {
+        Some(scope) => unwind_to(panic, on, scope),
+        None => die(panic, b""),
+    }
+}
+
+/// Runs what was deferred, from the innermost scope outward, until the panic is recovered: the scope
+/// then. Scopes whose deferred calls have run are ended.
+unsafe fn run_on_top(panic: &Panic, on: &'static GStack) -> Option<Scope> {
+    let mut scope = on.scope();
+    while scope.kind() != Kind::Wall {
+        while let Some((f, arg)) = scope.on.pop_deferred() {
+            // SAFETY: as the caller says.
+            unsafe { call_deferred(panic, on, f, arg) };
+            if panic.recovered.get() {
+                return Some(scope);
+            }
+        }
+        if panic.is_goexit {
+            return Some(scope);
+        }
+        scope = match scope.mark {
+            0 => scope.on.parent()?.scope(),
+            mark => {
+                scope.on.pop_scope(mark);
+                scope.on.scope()
+            }
+        };
+    }
+    None
+}
+
+/// Goes on outward from a scope that is done, the innermost of its stack.
+pub(super) fn unwind_outward(panic: &'static Panic, from: Scope) -> ! {
+    unwind_to_next(panic, from.on, scopes(from.on).skip(1))
+}
+
+/// Unwinds to the first scope that has something to do.
+fn unwind_to_next(
+    panic: &'static Panic,
+    on: &'static GStack,
+    mut scopes: impl Iterator<Item = (Scope, Option<Scope>)>,
+) -> ! {
+    let has_work =
+        |scope: Scope, inner| panic.is_goexit || scope.kind() == Kind::Try || scope.has_deferred(inner);
+    match scopes.find(|&(scope, inner)| has_work(scope, inner)) {
+        Some((scope, _)) => unwind_to(panic, on, scope),
+        None => die(panic, b""),
+    }
+}
+
+/// Reports the panic, and why it ends here.
+fn die(panic: &Panic, why: &[u8]) -> ! {
+    fatal(&|out| panic.print_before(out), &|out| {
+        panic.print_text(out);
+        out.bytes(why);
+    })
+}
+
+/// Unwinds to the switch of `scope`. Until it is there, the panic is among those of the scope's stack:
+/// the stacks inward are left on the way.
+fn unwind_to(panic: &'static Panic, from: &'static GStack, scope: Scope) -> ! {
+    panic.end(from);
+    panic.target.set(Some(scope));
+    let mut on = Some(from);
+    while let Some(stack) = on {
+        let last = core::ptr::eq(stack, scope.on);
+        while let Some(other) = Panic::innermost(stack).filter(|other| !last || other.is_left_by(scope)) {
+            other.end(stack);
+            panic.replace(other);
+        }
+        on = if last { None } else { stack.parent() };
+    }
+    panic.begin(scope.on);
+    let panic = core::ptr::from_ref(panic).cast_mut();
+    // SAFETY: the panic lives until it has come back.
+    unsafe {
+        unwind::forced_unwind(&raw mut (*panic).exception, panic);
+        land(&*panic)
+    }
+}
+
+impl Unwinding for Panic {
+    unsafe fn visit(panic: *mut Panic, frame: Option<Context>) {
+        // SAFETY: as `unwind_to` says.
+        let panic = unsafe { &*panic };
+        let Some(frame) = frame else {
+            panic.set_cut();
+            land(panic)
+        };
+        let pc = frame.pc();
+        panic.trace_unwound(frame.sp(), pc);
+        if arch::is_switch(pc) {
+            let sp = arch::switch_sp(frame.register(Regs::FP));
+            if panic.target.get().is_some_and(|scope| scope.sp() == sp) {
+                land(panic)
+            }
+        } else if noexcept::ends_in_terminate(&frame) {
+            die(panic, b" [stopped by noexcept]")
+        }
+    }
+}
+
+/// Comes back to the target: everything inward of it has ended.
+fn land(panic: &Panic) -> ! {
+    let (Some(scope), Some(m)) = (panic.target.take(), gmp::getm()) else { unreachable!() };
+    // Stacks that were cut over; those that were unwound are left already.
+    let mut inward = gmp::innermost_g();
+    while let Some(on) = inward.filter(|on| !core::ptr::eq(*on, scope.on)) {
+        inward = on.parent();
+        m.leave(on);
+    }
+    m.curg.store(core::ptr::from_ref(scope.on).cast_mut(), Ordering::Relaxed);
+    scope.on.record.out.sp.store(0, Ordering::Relaxed);
+    panic.landed.set(Some(scope.mark));
+    // SAFETY: [g0-sp] the scope stands, and all inward of it is given up.
+    unsafe { arch::gogo(scope.sp(), LANDED) }
+}
+
+/// A `catch (...)` that does not throw on has ended a panic: nothing it was meant to end has.
+pub(super) unsafe extern "C" fn swallowed(_: c_int, exception: *mut Exception) {
+    // SAFETY: the exception of a Panic.
+    let panic = unsafe { of_exception(exception) };
+    die(panic, b" [swallowed by catch (...)]")
+}

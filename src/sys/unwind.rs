@@ -1,0 +1,116 @@
+//! The unwinder that the process shares, as every ELF and Mach-O system has it: `unwind.h`.
+
+use core::ffi::{c_int, c_void};
+
+/// Private words of an exception's header.
+const PRIVATE: usize = if cfg!(target_arch = "arm") { 20 } else { 2 };
+
+/// `_Unwind_Exception`, which stands at the head of what is thrown.
+#[repr(C, align(16))]
+pub(crate) struct Exception {
+    /// Tells runtimes that it is none of theirs.
+    pub(crate) class: u64,
+    /// Called by one that has swallowed it.
+    pub(crate) cleanup: Option<unsafe extern "C" fn(c_int, *mut Exception)>,
+    private: [usize; PRIVATE],
+}
+
+impl Exception {
+    pub(crate) fn new(cleanup: unsafe extern "C" fn(c_int, *mut Exception)) -> Exception {
+        Exception { class: u64::from_be_bytes(*b"WHRFPNIC"), cleanup: Some(cleanup), private: [0; PRIVATE] }
+    }
+}
+
+/// A frame, while the unwinder looks at it.
+#[repr(transparent)]
+pub(crate) struct Context(*mut c_void);
+
+type StopFn = unsafe extern "C-unwind" fn(c_int, c_int, u64, *mut Exception, Context, *mut c_void) -> c_int;
+type TraceFn = unsafe extern "C-unwind" fn(Context, *mut c_void) -> c_int;
+
+unsafe extern "C-unwind" {
+    fn _Unwind_ForcedUnwind(exception: *mut Exception, stop: StopFn, arg: *mut c_void) -> c_int;
+    fn _Unwind_Backtrace(see: TraceFn, arg: *mut c_void) -> c_int;
+}
+unsafe extern "C" {
+    fn _Unwind_GetIP(context: *mut c_void) -> usize;
+    fn _Unwind_GetGR(context: *mut c_void, register: c_int) -> usize;
+    fn _Unwind_GetCFA(context: *mut c_void) -> usize;
+    fn _Unwind_GetLanguageSpecificData(context: *mut c_void) -> *const u8;
+    fn _Unwind_GetRegionStart(context: *mut c_void) -> usize;
+}
+
+impl Context {
+    pub(crate) fn pc(&self) -> usize {
+        // SAFETY: alive while the unwinder looks at it; so for all below.
+        unsafe { _Unwind_GetIP(self.0) }
+    }
+
+    /// The stack pointer as the frame's callee will leave it.
+    pub(crate) fn sp(&self) -> usize {
+        // SAFETY: as above.
+        unsafe { _Unwind_GetCFA(self.0) }
+    }
+
+    /// A register that every callee keeps, by its DWARF number.
+    pub(crate) fn register(&self, number: usize) -> usize {
+        // SAFETY: as above.
+        unsafe { _Unwind_GetGR(self.0, number as c_int) }
+    }
+
+    /// The function's start and its language's own table, if it has one.
+    pub(crate) fn language_table(&self) -> Option<(usize, *const u8)> {
+        // SAFETY: as above.
+        let table = unsafe { _Unwind_GetLanguageSpecificData(self.0) };
+        // SAFETY: as above.
+        (!table.is_null()).then(|| (unsafe { _Unwind_GetRegionStart(self.0) }, table))
+    }
+}
+
+/// Shows `see` every frame from the caller's outward, as long as it says so. The last one has pc 0
+/// if it is the thread's first; else nothing is known of its caller.
+pub(crate) fn backtrace(see: &mut dyn FnMut(&Context) -> bool) {
+    type See<'a> = &'a mut dyn FnMut(&Context) -> bool;
+    unsafe extern "C-unwind" fn one(frame: Context, see: *mut c_void) -> c_int {
+        const NO_REASON: c_int = 0;
+        const NORMAL_STOP: c_int = 4;
+        // SAFETY: handed over below.
+        let see = unsafe { &mut *see.cast::<See<'_>>() };
+        if see(&frame) { NO_REASON } else { NORMAL_STOP }
+    }
+    let mut see: See<'_> = see;
+    // SAFETY: `see` outlives the call.
+    unsafe { _Unwind_Backtrace(one, (&raw mut see).cast()) };
+}
+
+/// What unwinds a stack, and ends it by going elsewhere.
+pub(crate) trait Unwinding {
+    /// Looks at a frame before it is unwound; None: it is the last one that can be.
+    ///
+    /// # Safety
+    /// `this` is what `forced_unwind` was given.
+    unsafe fn visit(this: *mut Self, frame: Option<Context>);
+}
+
+/// Unwinds frame by frame, running what their languages want run. Returns only if it cannot begin.
+///
+/// # Safety
+/// `exception` and `arg` live until `visit` has gone elsewhere: not on the stack that is unwound.
+pub(crate) unsafe fn forced_unwind<T: Unwinding>(exception: *mut Exception, arg: *mut T) {
+    unsafe extern "C-unwind" fn stop<T: Unwinding>(
+        _: c_int,
+        actions: c_int,
+        _: u64,
+        _: *mut Exception,
+        context: Context,
+        arg: *mut c_void,
+    ) -> c_int {
+        const END_OF_STACK: c_int = 16;
+        const NO_REASON: c_int = 0;
+        // SAFETY: handed over below.
+        unsafe { T::visit(arg.cast(), (actions & END_OF_STACK == 0).then_some(context)) };
+        NO_REASON
+    }
+    // SAFETY: as the caller says.
+    unsafe { _Unwind_ForcedUnwind(exception, stop::<T>, arg.cast()) };
+}

@@ -1,0 +1,35 @@
+//! Memory and a stack for looks at frames outside the report, which waits for nobody.
+
+use core::cell::UnsafeCell;
+use core::ffi::c_void;
+
+use super::{Area, Shared};
+use crate::arch::{Gobuf, call_on_stack};
+use crate::base::atomic::{AtomicBool, Ordering};
+use crate::stack::KeptStack;
+
+static AREA: Shared = Shared(UnsafeCell::new(Area::new()));
+static STACK: KeptStack = KeptStack::new();
+/// Whether both are in use.
+static LOOKING: AtomicBool = AtomicBool::new(false);
+
+/// Runs `look` with the memory, on a stack of its own: the present one may be small. False if somebody
+/// else looks just now. `[sig]`
+pub(super) fn look(mut look: &mut dyn FnMut(&mut Area)) -> bool {
+    // Acquire: pairs with the release below.
+    if LOOKING.swap(true, Ordering::Acquire) {
+        return false;
+    }
+    let mut left = Gobuf::default();
+    // SAFETY: the stack is ours as LOOKING is.
+    unsafe { call_on_stack(run, (&raw mut look).cast(), STACK.top(), &raw mut left) };
+    LOOKING.store(false, Ordering::Release);
+    true
+}
+
+unsafe extern "C-unwind" fn run(look: *mut c_void) {
+    // SAFETY: `look` hands over its own, and waits; the memory is ours until LOOKING is false again.
+    let (look, area) = unsafe { (&mut *look.cast::<&mut dyn FnMut(&mut Area)>(), &mut *AREA.0.get()) };
+    look(area);
+    area.reset();
+}
