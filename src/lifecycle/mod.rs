@@ -208,7 +208,8 @@ pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> 
     STATE.store(STOPPING, Ordering::SeqCst);
     if !wait_until_quiet(until_ns) {
         STATE.store(RUNNING, Ordering::Release);
-        gmp::each_bound().for_each(|(_, m)| reopen(m));
+        // The spare ones too: a thread that ended meanwhile has left a closed gate.
+        gmp::each_m().for_each(reopen);
         return Err(WHARF_TIMEOUT);
     }
     gmp::each_m().for_each(gmp::M::disarm);
