@@ -225,7 +225,7 @@ pub(crate) fn running_on() -> Option<&'static GStack> {
 /// Whether a callback of the calling thread is on, be it out on the host's stack.
 pub(crate) fn inside() -> bool {
     let Some(m) = getm() else { return false };
-    if running_on().is_none() {
+    if m.busy() && running_on().is_none() {
         reap_thoroughly(m);
     }
     m.busy()
@@ -273,6 +273,6 @@ pub(crate) fn attach(name: Option<&CStr>, realtime: bool, touch_bytes: usize) ->
 pub(crate) fn dropm() -> Result<(), Status> {
     let _errno = sys::ErrnoGuard::new();
     let m = getm().filter(|_| !inside()).ok_or(WHARF_ESTATE)?;
-    gmp::dropm(m);
+    m.unbind();
     Ok(())
 }

@@ -8,7 +8,7 @@
 
 use crate::arch::{self, Regs};
 use crate::base::atomic::Ordering;
-use crate::gmp::{M, is_dead};
+use crate::gmp::{GStack, M, is_dead};
 use crate::{sys, traceback};
 
 /// Frees the stacks of this thread's dead callbacks, at an entry from a host stack whose frames
@@ -16,7 +16,7 @@ use crate::{sys, traceback};
 #[inline(never)]
 pub(super) fn reap(m: &M, entry_sp: usize) {
     let sp = arch::stack_pointer();
-    for slot in m.stacks().filter(|slot| slot.busy()) {
+    for slot in busy_stacks(m) {
         if is_dead(slot, sp, entry_sp) {
             m.leave(slot);
         }
@@ -33,11 +33,18 @@ pub(super) fn reap_thoroughly(m: &M) {
     }
     let own = sys::thread_stack();
     let here = Regs::capture();
-    for slot in m.stacks().filter(|slot| slot.busy()) {
+    for slot in busy_stacks(m) {
         let host_sp = slot.record.host_sp.load(Ordering::Relaxed);
         let both_own = own.contains(&sp) && own.contains(&host_sp);
         if both_own && traceback::is_passed(&here, arch::sp_behind_switch(host_sp)) {
             m.leave(slot);
         }
     }
+}
+
+/// The stacks of `m` that are busy. Ends with the last one that is left: from then on a stop may take
+/// them all away.
+fn busy_stacks(m: &M) -> impl Iterator<Item = &'static GStack> {
+    let mut stacks = m.stacks();
+    core::iter::from_fn(move || if m.busy() { stacks.find(|slot| slot.busy()) } else { None })
 }

@@ -7,7 +7,7 @@
 //! | owner | meaning | next |
 //! |---|---|---|
 //! | `SPARE` 0 | in the list, or taken from it | the taker binds it: tid |
-//! | tid > 0 | bound to that thread | thread detaches, or a sweep finds it ended: `CLAIMED` |
+//! | tid > 0 | bound to that thread | a sweep finds it ended, or detached: `CLAIMED` |
 //! | `CLAIMED` -1 | being freed | by the claimer: `SPARE`, or back to tid |
 
 use core::ptr;
@@ -174,10 +174,10 @@ pub(crate) fn bind(m: &'static M, tid: i32) {
 }
 
 /// Frees an M whose owner has our tid, and is not us: that thread is gone, and its tid has come
-/// round.
+/// round; or we have detached from it.
 fn free_namesake(tid: i32) {
     for number in (0..made()).filter(|&number| owner_of(number).load(Ordering::Relaxed) == tid) {
-        if !take_from(number, tid) {
+        if numbered(number).is_being_left() || !take_from(number, tid) {
             continue;
         }
         // A handler on this thread may have bound it to us meanwhile.
@@ -187,17 +187,6 @@ fn free_namesake(tid: i32) {
             retire(number);
         }
     }
-}
-
-/// Frees the calling thread's own M, on which nothing runs.
-pub(crate) fn dropm(m: &'static M) {
-    let number = m.number.load(Ordering::Relaxed);
-    // A sweep that looks whether we live holds it for a moment.
-    while !take_from(number, sys::gettid()) {
-        core::hint::spin_loop();
-    }
-    m.unbind();
-    retire(number);
 }
 
 /// Claims an M from its owner. Acquire: what that thread did is behind us.
@@ -261,12 +250,12 @@ pub(crate) fn sweep() {
     SWEEP_AT.store((2 * bound).max(SWEEP_FIRST), Ordering::Relaxed);
 }
 
-/// Every bound M, with its thread's id. `[sig]`
+/// Every bound M whose thread has not told its end, with the thread's id. `[sig]`
 pub(crate) fn each_bound() -> impl Iterator<Item = (i32, &'static M)> {
     // Without a table nothing was made.
     (0..made()).filter_map(|number| {
         let tid = owner_of(number).load(Ordering::Acquire);
-        (tid > 0).then(|| (tid, numbered(number)))
+        (tid > 0 && !numbered(number).ended()).then(|| (tid, numbered(number)))
     })
 }
 

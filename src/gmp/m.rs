@@ -268,14 +268,26 @@ impl M {
         }
     }
 
-    /// Unties the calling thread from this M.
+    /// Unties the calling thread from this M, its own, on which nothing runs: a thread's end, told by
+    /// the thread itself, with the stores that [`tie`](M::tie) has made at the real one. From the last
+    /// on the M is for a sweep, and its memory may go with a stop.
     pub(crate) fn unbind(&self) {
         if let Some(key) = exit_key() {
             // SAFETY: null ties nothing.
             unsafe { key.set(ptr::null()) };
         }
         // SAFETY: the thread's own word.
-        unsafe { *arch::tls_word_addr() = 0 };
+        let word = unsafe { AtomicUsize::from_ptr(arch::tls_word_addr()) };
+        word.store(self.end.as_ptr() as usize, Ordering::Relaxed);
+        compiler_fence(Ordering::SeqCst);
+        // Release: pairs with `ended`.
+        self.end.store(1, Ordering::Release);
+    }
+
+    /// Whether the calling thread is between the two stores by which it leaves this M: we are in a
+    /// signal handler, and the second is still to come.
+    pub(super) fn is_being_left(&self) -> bool {
+        arch::tls_word() == self.end.as_ptr() as usize && !self.ended()
     }
 }
 
