@@ -257,16 +257,21 @@ pub(crate) fn attach(name: Option<&CStr>, realtime: bool, touch_bytes: usize) ->
         return Err(WHARF_ESTATE);
     }
     let m = needm()?;
-    lifecycle::at_closed_gate(m)?;
-    // SAFETY: [gate] an armed M of ours, on which nothing runs.
-    let home = unsafe { &*m.home.load(Ordering::Relaxed) };
-    if touch_bytes > home.hi - home.lo {
-        return Err(WHARF_EINVAL);
+    // As a call does: while we are on, no stop takes the stack away.
+    while !m.enter_home() {
+        m.leave_home();
+        lifecycle::at_closed_gate(m)?;
     }
-    m.set_name(name.map_or(b"", CStr::to_bytes));
-    m.realtime.store(realtime as u32, Ordering::Relaxed);
-    home.touch(touch_bytes);
-    Ok(())
+    // SAFETY: [gate] as in `cgocallback`.
+    let home = unsafe { &*m.home.load(Ordering::Relaxed) };
+    let fits = touch_bytes <= home.hi - home.lo;
+    if fits {
+        m.set_name(name.map_or(b"", CStr::to_bytes));
+        m.realtime.store(realtime as u32, Ordering::Relaxed);
+        home.touch(touch_bytes);
+    }
+    m.leave_home();
+    if fits { Ok(()) } else { Err(WHARF_EINVAL) }
 }
 
 /// Unties the calling thread. Go: `dropm`.

@@ -99,7 +99,8 @@ impl Default for wharf_attach_options {
 /// `options`: NULL is all defaults; read during the call.
 ///
 /// Returns `WHARF_OK`; `WHARF_EINVAL`: an unknown flag, `size` or non-zero reserved word, or more
-/// `touch_bytes` than a stack has; `WHARF_ESTATE`: from inside a callback; else as `wharf_call`.
+/// `touch_bytes` than a stack has: then the thread is attached, without the options; `WHARF_ESTATE`:
+/// from inside a callback; else as `wharf_call`.
 ///
 /// Context: a host thread outside callbacks. Signals: safe on a thread that is not attached. Source:
 /// Go's needm.
