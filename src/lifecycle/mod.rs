@@ -212,6 +212,8 @@ pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> 
         gmp::each_m().for_each(reopen);
         return Err(WHARF_TIMEOUT);
     }
+    // Else a thread whose end nobody has seen would keep the table.
+    gmp::sweep();
     gmp::each_m().for_each(gmp::M::disarm);
     gmp::exit_key_delete();
     // SAFETY: every gate is closed and every callback has ended: no stack is in use.
