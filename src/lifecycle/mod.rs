@@ -252,10 +252,16 @@ extern "C" fn at_unload() {
 fn wait_until_quiet(until_ns: i64) -> bool {
     const NAP_NS: core::ops::Range<i64> = 20_000..1_000_000;
     let mut nap_ns = NAP_NS.start;
+    // Waits a while; false at the deadline.
+    let mut nap = || {
+        let left_ns = until_ns.saturating_sub(sys::now_ns());
+        sys::nap(nap_ns.clamp(0, left_ns.max(0)));
+        nap_ns = (nap_ns * 2).min(NAP_NS.end);
+        left_ns > 0
+    };
     // SeqCst: pairs with `entering`.
     while ENTERING.load(Ordering::SeqCst) != 0 {
-        core::hint::spin_loop();
-        if sys::now_ns() >= until_ns {
+        if !nap() {
             return false;
         }
     }
@@ -272,12 +278,9 @@ fn wait_until_quiet(until_ns: i64) -> bool {
         }
         // An ended thread's callbacks hold nobody up.
         gmp::sweep();
-        let left_ns = until_ns.saturating_sub(sys::now_ns());
-        if left_ns <= 0 && !m.quiet() {
+        if !m.quiet() && !nap() {
             return false;
         }
-        sys::nap(nap_ns.clamp(0, left_ns.max(0)));
-        nap_ns = (nap_ns * 2).min(NAP_NS.end);
     }
     true
 }
