@@ -230,9 +230,16 @@ impl M {
             return Some(idle);
         }
         let slot = STACKS.take()?;
-        slot.record.next.store(self.more.load(Ordering::Relaxed), Ordering::Relaxed);
-        self.more.store(ptr::from_ref(slot).cast_mut(), Ordering::Relaxed);
-        Some(slot)
+        let mut first = self.more.load(Ordering::Relaxed);
+        loop {
+            slot.record.next.store(first, Ordering::Relaxed);
+            let this = ptr::from_ref(slot).cast_mut();
+            // A handler may have put one there meanwhile.
+            match self.more.compare_exchange(first, this, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Some(slot),
+                Err(now) => first = now,
+            }
+        }
     }
 
     /// Makes this M the calling thread's, unless a signal handler has bound another meanwhile: then
