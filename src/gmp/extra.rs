@@ -34,6 +34,8 @@ static SWEEP_AT: AtomicU32 = AtomicU32::new(SWEEP_FIRST);
 const SWEEP_FIRST: u32 = 16;
 /// `max_threads` of the configuration.
 static LIMIT: AtomicU32 = AtomicU32::new(MAX_THREADS);
+/// How many more Ms there are than `max_threads`, since a start that lowered it found the table.
+static SURPLUS: AtomicU32 = AtomicU32::new(0);
 /// The number of the M that was bound last: the first to look at when threads come and go in turn.
 static LAST: AtomicU32 = AtomicU32::new(0);
 
@@ -63,9 +65,15 @@ fn made() -> u32 {
     MADE.load(Ordering::Acquire)
 }
 
-/// Makes sure that there is a table. `None` if there is no memory.
+/// Makes sure that there is a table, with no more than `limit` Ms that threads can have. `None` if
+/// there is no memory. Only at start, when no thread enters.
 pub(crate) fn table_create(limit: u32) -> Option<()> {
     LIMIT.store(limit, Ordering::Relaxed);
+    SURPLUS.store(made().saturating_sub(limit), Ordering::Relaxed);
+    EXTRA.clear();
+    for number in (0..made()).rev().filter(|&number| owner_of(number).load(Ordering::Relaxed) == SPARE) {
+        putextram(numbered(number));
+    }
     if TABLE.load(Ordering::Relaxed).is_null() {
         let addr = sys::reserve(size_of::<Table>(), 0)?;
         // SAFETY: the reservation just made.
@@ -110,7 +118,8 @@ pub(crate) fn table_bytes() -> (usize, usize) {
 pub(crate) fn getextram() -> Option<&'static M> {
     // Threads that come and go one after another get the same M and the same warm stack.
     let last = LAST.load(Ordering::Relaxed);
-    if last < made() && numbered(last).ended() && claim(last) {
+    let kept = SURPLUS.load(Ordering::Relaxed) == 0 && last < made();
+    if kept && numbered(last).ended() && claim(last) {
         free(last);
         return Some(numbered(last));
     }
@@ -156,9 +165,17 @@ fn make() -> Option<&'static M> {
 /// Puts an M back that the caller has taken and not bound. `[sig]`
 pub(crate) fn putextram(m: &'static M) {
     let number = m.number.load(Ordering::Relaxed);
+    let less = |surplus: u32| surplus.checked_sub(1);
+    let surplus = SURPLUS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok();
+    if surplus {
+        m.disarm();
+    }
     // Release: pairs with the acquire of whoever claims or takes it.
     owner_of(number).store(SPARE, Ordering::Release);
-    EXTRA.push(number, &m.link);
+    // One too many stays out of the list until the next start.
+    if !surplus {
+        EXTRA.push(number, &m.link);
+    }
 }
 
 /// Binds `m`, just taken, to the calling thread, which has none. If a signal handler on this thread
