@@ -119,6 +119,8 @@ pub(crate) struct Stacks<T> {
     waiting: AtomicU32,
     stack_bytes: AtomicUsize,
     guard_bytes: AtomicUsize,
+    /// Where the first slab would best be.
+    place: AtomicUsize,
 }
 
 impl<T: Default> Stacks<T> {
@@ -130,14 +132,16 @@ impl<T: Default> Stacks<T> {
             waiting: AtomicU32::new(0),
             stack_bytes: AtomicUsize::new(0),
             guard_bytes: AtomicUsize::new(0),
+            place: AtomicUsize::new(0),
         }
     }
 
-    /// Sets the sizes; only while there is no slab.
+    /// Sets the sizes, and draws the place; only while there is no slab.
     pub(crate) fn configure(&self, geometry: Geometry) {
         debug_assert!(self.slabs().next().is_none());
         self.stack_bytes.store(geometry.stack_bytes, Ordering::Relaxed);
         self.guard_bytes.store(geometry.guard_bytes, Ordering::Relaxed);
+        self.place.store(place(), Ordering::Relaxed);
     }
 
     /// The sizes now in force.
@@ -333,7 +337,7 @@ impl<T: Default> Stacks<T> {
     fn add_slab(&self, at: usize) -> Option<*mut Slab<T>> {
         let mut count = FIRST.checked_shl((GROWTH * at) as u32).map_or(1 << SHIFT, |n| n.min(1 << SHIFT));
         let new = loop {
-            match make_slab::<T>(at as u32, count, self.geometry()) {
+            match make_slab::<T>(at as u32, count, self.geometry(), self.place.load(Ordering::Relaxed)) {
                 Some(slab) => break slab,
                 None if count == 1 => return None,
                 None => count /= 2,
@@ -351,26 +355,30 @@ impl<T: Default> Stacks<T> {
     }
 }
 
-/// Where slab `at` would best be: low, and not to be guessed. A fortified `longjmp` lets a callback
-/// jump to the host's frames only upward, and the kernel puts threads' stacks high.
-fn hint(at: usize, most_bytes: usize) -> usize {
+/// Where the slabs would best be: low, and not to be guessed; 0 is anywhere. A fortified `longjmp` lets
+/// a callback jump to the host's frames only upward, and the kernel puts threads' stacks high.
+fn place() -> usize {
     const LOW: u64 = 64 << 30;
     const SPREAD: u64 = 32 << 30;
     if size_of::<usize>() < 8 {
         return 0;
     }
-    let drawn = sys::drawn_at_exec() as u64 % SPREAD;
-    let hint = (LOW + drawn) as usize + at.saturating_mul(most_bytes);
-    hint & !(sys::page_bytes() - 1)
+    (LOW + sys::draw() as u64 % SPREAD) as usize & !(sys::page_bytes() - 1)
 }
 
-fn make_slab<T: Default>(slab: u32, count: u32, geometry: Geometry) -> Option<*mut Slab<T>> {
+fn make_slab<T: Default>(
+    slab: u32,
+    count: u32,
+    geometry: Geometry,
+    place: usize,
+) -> Option<*mut Slab<T>> {
     let page = sys::page_bytes();
     let head = (size_of::<Slab<T>>() + count as usize * size_of::<Slot<T>>()).next_multiple_of(page);
     let stride = geometry.stack_bytes + geometry.guard_bytes;
     // One more guard at the end, so that the highest stack has one above it too.
     let bytes = head + stride * count as usize + geometry.guard_bytes;
-    let base = sys::reserve(bytes, hint(slab as usize, stride << SHIFT))?;
+    let hint = if place == 0 { 0 } else { place + slab as usize * (stride << SHIFT) };
+    let base = sys::reserve(bytes, hint)?;
     // SAFETY: the head lies in the reservation just made.
     if !unsafe { sys::commit(base, head) } {
         // SAFETY: as above; nobody has seen it.
