@@ -276,7 +276,6 @@ pub(crate) fn attach(name: Option<&CStr>, realtime: bool, touch_bytes: usize) ->
 
 /// Unties the calling thread. Go: `dropm`.
 pub(crate) fn dropm() -> Result<(), Status> {
-    let _errno = sys::ErrnoGuard::new();
     let m = getm().filter(|_| !inside()).ok_or(WHARF_ESTATE)?;
     m.unbind();
     Ok(())

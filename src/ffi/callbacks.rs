@@ -121,7 +121,7 @@ pub unsafe extern "C" fn wharf_attach(options: *const wharf_attach_options) -> c
     let name = (!options.name.is_null()).then(|| unsafe { CStr::from_ptr(options.name) });
     let realtime = options.flags & WHARF_ATTACH_REALTIME != 0;
     let touch = usize::try_from(options.touch_bytes).unwrap_or(usize::MAX);
-    status(callback::attach(name, realtime, touch))
+    status(|| callback::attach(name, realtime, touch))
 }
 
 /// Lets the calling thread go before it ends. Its next call ties it up anew.
@@ -131,5 +131,5 @@ pub unsafe extern "C" fn wharf_attach(options: *const wharf_attach_options) -> c
 /// Context: a host thread outside callbacks. Signals: not safe. Source: Go's dropm.
 #[unsafe(no_mangle)]
 pub extern "C" fn wharf_detach() -> c_int {
-    status(callback::dropm())
+    status(callback::dropm)
 }
