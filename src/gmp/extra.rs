@@ -88,6 +88,11 @@ pub(crate) fn table_create(limit: u32) -> Option<()> {
     Some(())
 }
 
+/// `max_threads`, as it is in force.
+pub(crate) fn max_threads() -> u32 {
+    LIMIT.load(Ordering::Relaxed)
+}
+
 /// Ends the table, if no living thread is bound. Only at stop, when no thread enters any more.
 pub(crate) fn table_release() {
     if each_bound().next().is_some() {

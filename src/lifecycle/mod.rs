@@ -4,7 +4,7 @@ mod trim;
 
 pub(crate) use trim::trim;
 
-use crate::base::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use crate::base::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use crate::base::status::*;
 use crate::base::{Held, Lock, Refused, Status};
 use crate::stack::Geometry;
@@ -34,7 +34,6 @@ static ENTERING: AtomicU32 = AtomicU32::new(0);
 /// What start makes and stop undoes.
 struct Runtime {
     starts: u32,
-    max_threads: u32,
     /// Whether it was ever launched since the library was loaded.
     launched: bool,
     own: Option<sys::SelfReference>,
@@ -43,10 +42,23 @@ struct Runtime {
 
 /// Held by start, stop and trim.
 static LOCK: Lock<Runtime> =
-    Lock::new(Runtime { starts: 0, max_threads: 0, launched: false, own: None, hook: None });
+    Lock::new(Runtime { starts: 0, launched: false, own: None, hook: None });
 
-/// The field of the configuration that the last refused start could not change; for `wharf_dump`.
-static REFUSED: AtomicPtr<&'static str> = AtomicPtr::new(core::ptr::null_mut());
+/// The fields of the configuration, by their names in C.
+const FIELDS: [&str; 3] = ["max_threads", "callback_stack_bytes", "guard_bytes"];
+/// The one that the last refused start could not change, for `wharf_dump`; [`NONE`] if there is none.
+static REFUSED: AtomicUsize = AtomicUsize::new(NONE);
+const NONE: usize = FIELDS.len();
+
+/// `Err` with what one is told who needs a running runtime, if it does not run.
+fn must_run() -> Result<(), Status> {
+    // SeqCst: for `entering`.
+    match STATE.load(Ordering::SeqCst) {
+        RUNNING => Ok(()),
+        FRESH => Err(WHARF_ESTATE),
+        _ => Err(WHARF_STOPPED),
+    }
+}
 
 /// Whether callbacks are possible now.
 pub(crate) fn running() -> bool {
@@ -62,16 +74,15 @@ pub(crate) fn state() -> (&'static str, Option<&'static str>) {
         STOPPING => "stopping",
         _ => "stopped",
     };
-    // SAFETY: null, or one of the statics in `conflict`.
-    (name, unsafe { REFUSED.load(Ordering::Acquire).as_ref() }.copied())
+    (name, FIELDS.get(REFUSED.load(Ordering::Relaxed)).copied())
 }
 
 /// An explicit start: counts.
 pub(crate) fn start(config: Config) -> Result<(), Status> {
     let mut runtime = lock()?;
     if running() {
-        if let Some(field) = conflict(&config, &runtime) {
-            REFUSED.store(core::ptr::from_ref(field).cast_mut(), Ordering::Release);
+        if let Some(field) = conflict(&config) {
+            REFUSED.store(field, Ordering::Relaxed);
             return Err(WHARF_ESTATE);
         }
     } else {
@@ -130,19 +141,12 @@ fn refused(why: Refused) -> Status {
     }
 }
 
-/// The first field of `config` that a running runtime cannot change.
-fn conflict(config: &Config, runtime: &Runtime) -> Option<&'static &'static str> {
+/// The first of [`FIELDS`] that a running runtime cannot change to what `config` asks for.
+fn conflict(config: &Config) -> Option<usize> {
     let Geometry { stack_bytes, guard_bytes } = gmp::STACKS.geometry();
-    let differs = |asked: usize, now: usize| asked != 0 && asked != now;
-    if differs(config.max_threads as usize, runtime.max_threads as usize) {
-        Some(&"max_threads")
-    } else if differs(config.stack_bytes, stack_bytes) {
-        Some(&"callback_stack_bytes")
-    } else if differs(config.guard_bytes, guard_bytes) {
-        Some(&"guard_bytes")
-    } else {
-        None
-    }
+    let asked = [config.max_threads as usize, config.stack_bytes, config.guard_bytes];
+    let now = [gmp::max_threads() as usize, stack_bytes, guard_bytes];
+    (0..FIELDS.len()).find(|&field| asked[field] != 0 && asked[field] != now[field])
 }
 
 fn launch(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
@@ -159,20 +163,19 @@ fn prepare(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
     core::hint::black_box(&raw const AT_UNLOAD);
     let or = |asked: usize, default: usize| if asked == 0 { default } else { asked };
     arch::tls_settle();
-    runtime.max_threads = or(config.max_threads as usize, gmp::MAX_THREADS as usize) as u32;
-    gmp::table_create(runtime.max_threads).ok_or(WHARF_ENOMEM)?;
+    let max_threads = or(config.max_threads as usize, gmp::MAX_THREADS as usize) as u32;
+    gmp::table_create(max_threads).ok_or(WHARF_ENOMEM)?;
     gmp::STACKS.configure(Geometry {
         stack_bytes: or(config.stack_bytes, DEFAULT_STACK_BYTES),
         guard_bytes: or(config.guard_bytes, DEFAULT_GUARD_BYTES),
     });
     gmp::exit_key_create();
-    runtime.starts = 0;
     if !runtime.launched {
         runtime.launched = true;
         sys::call_at_exit(note_exit);
     }
     runtime.hook = Some(panic::Hook::install());
-    REFUSED.store(core::ptr::null_mut(), Ordering::Relaxed);
+    REFUSED.store(NONE, Ordering::Relaxed);
     Ok(())
 }
 
@@ -180,11 +183,7 @@ fn prepare(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
 pub(crate) fn entering<T>(bind: impl FnOnce() -> Result<T, Status>) -> Result<T, Status> {
     // SeqCst, both: either stop sees us entering, or we see it stopping. Pairs with `stop`.
     ENTERING.fetch_add(1, Ordering::SeqCst);
-    let result = match STATE.load(Ordering::SeqCst) {
-        RUNNING => bind(),
-        FRESH => Err(WHARF_ESTATE),
-        _ => Err(WHARF_STOPPED),
-    };
+    let result = must_run().and_then(|()| bind());
     ENTERING.fetch_sub(1, Ordering::SeqCst);
     result
 }
@@ -196,11 +195,7 @@ pub(crate) fn entering<T>(bind: impl FnOnce() -> Result<T, Status>) -> Result<T,
 /// library runs any more: by whoever returns to the host.
 pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> {
     let mut runtime = LOCK.take(until_ns).map_err(refused)?;
-    match STATE.load(Ordering::Acquire) {
-        FRESH => return Err(WHARF_ESTATE),
-        RUNNING => {}
-        _ => return Err(WHARF_STOPPED),
-    }
+    must_run()?;
     if runtime.starts > 1 {
         runtime.starts -= 1;
         return Ok(None);

@@ -1,9 +1,8 @@
 //! Giving memory back.
 
-use super::{FRESH, RUNNING, STATE, lock};
+use super::{lock, must_run};
 use crate::base::Status;
 use crate::base::atomic::Ordering;
-use crate::base::status::*;
 use crate::gmp::{self, HELD, OPEN};
 use crate::sys;
 
@@ -14,11 +13,7 @@ const KEEP_BYTES: usize = 8 << 10;
 /// used deep down in theirs.
 pub(crate) fn trim() -> Result<(), Status> {
     let _held = lock()?;
-    match STATE.load(Ordering::Acquire) {
-        RUNNING => {}
-        FRESH => return Err(WHARF_ESTATE),
-        _ => return Err(WHARF_STOPPED),
-    }
+    must_run()?;
     gmp::sweep();
     gmp::disarm_spare();
     for (_, m) in gmp::each_bound().filter(|(_, m)| m.realtime.load(Ordering::Relaxed) == 0) {
