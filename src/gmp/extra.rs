@@ -219,7 +219,7 @@ fn take_from(number: u32, tid: i32) -> bool {
 /// Makes a claimed M spare.
 fn retire(number: u32) {
     free(number);
-    tidy(numbered(number));
+    numbered(number).shrink(KEEP_BYTES);
     putextram(numbered(number));
 }
 
@@ -249,14 +249,6 @@ fn free(number: u32) {
     m.forget_callbacks();
     m.realtime.store(0, Ordering::Relaxed);
     m.set_name(b"");
-}
-
-/// Gives back what a callback used deep down.
-fn tidy(m: &M) {
-    if let Some(home) = m.stacks().next() {
-        // SAFETY: nothing runs on the stack of an M that we hold.
-        unsafe { home.discard_below(KEEP_BYTES) };
-    }
 }
 
 /// Finds the Ms whose threads have ended, however they ended, and makes them spare. `[exit]`

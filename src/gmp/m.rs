@@ -222,6 +222,16 @@ impl M {
         }
     }
 
+    /// Gives back what this M's callbacks used beyond the top `keep_bytes` of the home stack. Only
+    /// while nothing runs on its stacks.
+    pub(crate) fn shrink(&self, keep_bytes: usize) {
+        self.drop_more();
+        for home in self.stacks() {
+            // SAFETY: [slab] ours, and nothing runs on it.
+            unsafe { home.discard_below(keep_bytes) };
+        }
+    }
+
     /// A stack for a nested call, this M's own if one is idle. `[sig]`
     pub(crate) fn idle_stack(&self) -> Option<&'static GStack> {
         // Home is taken before it is busy: we may have interrupted that.

@@ -25,11 +25,8 @@ pub(crate) fn trim() -> Result<(), Status> {
     sys::barrier();
     for m in gmp::each_m().filter(|m| m.gate.load(Ordering::Relaxed) == HELD) {
         if m.quiet() {
-            m.drop_more();
-            for home in m.stacks() {
-                // SAFETY: [gate] nothing runs on the stack until the gate opens.
-                unsafe { home.discard_below(KEEP_BYTES) };
-            }
+            // [gate] Nothing runs on its stacks until the gate opens.
+            m.shrink(KEEP_BYTES);
         }
         m.gate.store(OPEN, Ordering::Release);
         sys::futex_wake_all(&m.gate);

@@ -44,7 +44,7 @@ pub(crate) struct Slot<T> {
     link: AtomicU32,
     accessible: AtomicBool,
     /// Whether a trim has it in hand.
-    idle: AtomicBool,
+    in_trim: AtomicBool,
 }
 
 impl<T> Slot<T> {
@@ -63,13 +63,11 @@ impl<T> Slot<T> {
     /// Gives the pages back that lie deeper than `keep_bytes` from the top.
     ///
     /// # Safety
-    /// Nothing runs on the stack that deep, nor will until this returns.
+    /// The caller has taken the stack, and nothing runs on it that deep, nor will until this returns.
     pub(crate) unsafe fn discard_below(&self, keep_bytes: usize) {
         let keep = keep_bytes.min(self.hi - self.lo);
-        if self.accessible.load(Ordering::Relaxed) {
-            // SAFETY: our stack, and the caller's word that the range is not in use.
-            unsafe { sys::discard(self.lo, self.hi - self.lo - keep) };
-        }
+        // SAFETY: a taken stack is committed; by the caller's word the range is not in use.
+        unsafe { sys::discard(self.lo, self.hi - self.lo - keep) };
     }
 
     /// Brings the top `bytes` into memory. Only while nothing runs on the stack.
@@ -253,15 +251,15 @@ impl<T: Default> Stacks<T> {
     /// the pages go only where nothing else needs them.
     pub(crate) fn trim(&self) {
         for number in self.free.drain(|number| &self.numbered(number).link) {
-            self.numbered(number).idle.store(true, Ordering::Relaxed);
+            self.numbered(number).in_trim.store(true, Ordering::Relaxed);
         }
         let guard = self.guard_bytes.load(Ordering::Relaxed);
         for slab in self.slabs() {
             // Only those that we took from the pool are marked, and only we see the marks.
-            let is_idle = |index: &u32| slab.slot(*index).idle.load(Ordering::Relaxed);
+            let is_ours = |index: &u32| slab.slot(*index).in_trim.load(Ordering::Relaxed);
             let mut at = 0;
             while at < slab.count {
-                let run = at..(at..slab.count).find(|index| !is_idle(index)).unwrap_or(slab.count);
+                let run = at..(at..slab.count).find(|index| !is_ours(index)).unwrap_or(slab.count);
                 if let Some(last) = run.clone().last() {
                     let lo = slab.slot(at).lo - guard;
                     // SAFETY: [slab] the run's stacks are ours: nobody uses them.
@@ -269,7 +267,7 @@ impl<T: Default> Stacks<T> {
                     for slot in run.clone().map(|index| slab.slot(index)) {
                         let accessible = slot.accessible.load(Ordering::Relaxed) && !bare;
                         slot.accessible.store(accessible, Ordering::Relaxed);
-                        slot.idle.store(false, Ordering::Relaxed);
+                        slot.in_trim.store(false, Ordering::Relaxed);
                         self.give(slot);
                     }
                 }
@@ -400,7 +398,7 @@ fn make_slab<T: Default>(
                 record: T::default(),
                 link: AtomicU32::new(0),
                 accessible: AtomicBool::new(false),
-                idle: AtomicBool::new(false),
+                in_trim: AtomicBool::new(false),
             });
         }
     }
