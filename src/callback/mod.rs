@@ -222,8 +222,9 @@ pub(crate) fn running_on() -> Option<&'static GStack> {
     if curg.contains(sp) { Some(curg) } else { STACKS.find(sp) }
 }
 
-/// Whether a callback of the calling thread is on, be it out on the host's stack.
-pub(crate) fn inside() -> bool {
+/// Frees what the calling thread's callbacks were jumped out of, then tells whether one is on, be it
+/// out on the host's stack. Allocates.
+pub(crate) fn reap_then_inside() -> bool {
     let Some(m) = getm() else { return false };
     if m.busy() && running_on().is_none() {
         reap_thoroughly(m);
@@ -253,7 +254,7 @@ pub(crate) fn needm() -> Result<&'static M, Status> {
 
 /// Ties the calling thread up ahead of its first call.
 pub(crate) fn attach(name: Option<&CStr>, realtime: bool, touch_bytes: usize) -> Result<(), Status> {
-    if inside() {
+    if reap_then_inside() {
         return Err(WHARF_ESTATE);
     }
     let m = needm()?;
@@ -276,7 +277,7 @@ pub(crate) fn attach(name: Option<&CStr>, realtime: bool, touch_bytes: usize) ->
 
 /// Unties the calling thread. Go: `dropm`.
 pub(crate) fn dropm() -> Result<(), Status> {
-    let m = getm().filter(|_| !inside()).ok_or(WHARF_ESTATE)?;
+    let m = getm().filter(|_| !reap_then_inside()).ok_or(WHARF_ESTATE)?;
     m.unbind();
     Ok(())
 }

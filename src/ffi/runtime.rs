@@ -101,7 +101,7 @@ pub extern "C" fn wharf_stop(until: i64) -> c_int {
 #[inline(never)]
 fn stopped(until: i64) -> Result<Option<sys::SelfReference>, Status> {
     let _errno = sys::ErrnoGuard::new();
-    if callback::inside() {
+    if callback::reap_then_inside() {
         return Err(WHARF_ESTATE);
     }
     lifecycle::stop(until)

@@ -76,7 +76,7 @@ impl M {
     /// Whether the thread that had this M has ended, by its own sign.
     pub(crate) fn ended(&self) -> bool {
         // Acquire: what the thread did before its end is behind us. `remque` stores plainly; see
-        // ARCHITECTURE.md, "Thread end".
+        // ARCHITECTURE.md, "A thread's end".
         self.end.load(Ordering::Acquire) != 0
     }
 
@@ -253,7 +253,7 @@ impl M {
     }
 
     /// Makes this M the calling thread's, unless a signal handler has bound another meanwhile: then
-    /// false, and nothing has changed. `[sig]`
+    /// false, and the M is still the caller's to give back. `[sig]`
     pub(super) fn bind(&'static self, owner: &AtomicI32, tid: i32) -> bool {
         self.end.store(0, Ordering::Relaxed);
         // SAFETY: the thread's own word, for as long as the thread lives.
