@@ -39,17 +39,17 @@ use reap::{reap, reap_thoroughly};
 #[inline(always)]
 pub(crate) unsafe fn cgocallback(f: EntryFn, arg: *mut c_void) -> Status {
     let Some(m) = getm() else {
-        // SAFETY: as ours.
+        // SAFETY: `f` by the caller's word.
         return unsafe { first_call(f, arg) };
     };
     if m.busy() {
         out_of_line();
-        // SAFETY: as ours.
+        // SAFETY: `f` by the caller's word.
         return unsafe { nested(m, f, arg) };
     }
     if !m.enter_home() {
         m.leave_home();
-        // SAFETY: as ours.
+        // SAFETY: `f` by the caller's word.
         return unsafe { at_closed_gate(m, f, arg) };
     }
     // SAFETY: [gate] an open gate means that the M is armed, and not busy that home is free.
@@ -86,7 +86,7 @@ impl Drop for Running<'_> {
 #[inline(never)]
 unsafe fn first_call(f: EntryFn, arg: *mut c_void) -> Status {
     match needm() {
-        // SAFETY: as ours. Bound now: this does not come back here.
+        // SAFETY: `f` by the caller's word. Bound now: this does not come back here.
         Ok(_) => unsafe { cgocallback(f, arg) },
         Err(status) => status,
     }
@@ -99,7 +99,7 @@ unsafe fn at_closed_gate(m: &M, f: EntryFn, arg: *mut c_void) -> Status {
     let opened = lifecycle::at_closed_gate(m);
     drop(errno);
     match opened {
-        // SAFETY: as ours.
+        // SAFETY: `f` by the caller's word.
         Ok(()) => unsafe { cgocallback(f, arg) },
         Err(status) => status,
     }
@@ -112,7 +112,7 @@ unsafe fn nested(m: &M, f: EntryFn, arg: *mut c_void) -> Status {
     // SAFETY: [slab] a busy M has stacks.
     let curg = unsafe { &*m.curg.load(Ordering::Relaxed) };
     if !curg.contains(sp) {
-        // SAFETY: as ours.
+        // SAFETY: `f` by the caller's word.
         return unsafe { elsewhere(m, f, arg, sp) };
     }
     m.count();
@@ -142,7 +142,7 @@ unsafe fn elsewhere(m: &M, f: EntryFn, arg: *mut c_void, entry_sp: usize) -> Sta
     let on = if alone { None } else { m.idle_stack() };
     drop(errno);
     if alone {
-        // SAFETY: as ours. Not busy: this does not come back here.
+        // SAFETY: `f` by the caller's word. Not busy: this does not come back here.
         return unsafe { cgocallback(f, arg) };
     }
     let Some(on) = on else { return WHARF_ENOMEM };
