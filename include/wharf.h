@@ -272,11 +272,13 @@ int wharf_trim(void);
 // interrupted the start of the runtime on this thread.
 //
 // Context: any thread, any stack with 1 KiB left (256 bytes once the thread is attached). Signals:
-// safe. Source: Go's cgocallback.
+// safe, but for the call that starts the runtime: it takes locks of libc's, and may wait for ever in
+// a handler that interrupted `malloc` or `exit`. Source: Go's cgocallback.
 //
 // # Safety
 // `fn` may be called with `arg`.
-int wharf_call(wharf_fn fn, void *arg);
+int wharf_call(wharf_fn fn,
+               void *arg);
 
 // Runs `fn(arg)` on the host's stack, below the frames that made the call: from inside a callback,
 // for host functions that want the thread's own stack. On a host's stack already, it is a plain
@@ -301,8 +303,8 @@ int wharf_on_host(wharf_fn fn, void *arg);
 // `touch_bytes` than a stack has: then the thread is attached, without the options; `WHARF_ESTATE`:
 // from inside a callback; else as `wharf_call`.
 //
-// Context: a host thread outside callbacks. Signals: safe on a thread that is not attached. Source:
-// Go's needm.
+// Context: a host thread outside callbacks. Signals: safe on a thread that is not attached, once the
+// runtime runs (see `wharf_call`). Source: Go's needm.
 //
 // # Safety
 // `options` is NULL or readable for its `size`; its name is NULL or a string.

@@ -232,7 +232,7 @@ pub(crate) fn reap_then_inside() -> bool {
     m.busy()
 }
 
-/// Ties the calling thread to an M, starting the runtime if nothing has. `[sig]`
+/// Ties the calling thread to an M, starting the runtime if nothing has. `[sig]` once it runs.
 #[inline(never)]
 pub(crate) fn needm() -> Result<&'static M, Status> {
     if let Some(m) = getm() {

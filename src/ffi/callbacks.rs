@@ -33,7 +33,8 @@ use crate::callback;
 /// interrupted the start of the runtime on this thread.
 ///
 /// Context: any thread, any stack with 1 KiB left (256 bytes once the thread is attached). Signals:
-/// safe. Source: Go's cgocallback.
+/// safe, but for the call that starts the runtime: it takes locks of libc's, and may wait for ever in
+/// a handler that interrupted `malloc` or `exit`. Source: Go's cgocallback.
 ///
 /// # Safety
 /// `fn` may be called with `arg`.
@@ -102,8 +103,8 @@ impl Default for wharf_attach_options {
 /// `touch_bytes` than a stack has: then the thread is attached, without the options; `WHARF_ESTATE`:
 /// from inside a callback; else as `wharf_call`.
 ///
-/// Context: a host thread outside callbacks. Signals: safe on a thread that is not attached. Source:
-/// Go's needm.
+/// Context: a host thread outside callbacks. Signals: safe on a thread that is not attached, once the
+/// runtime runs (see `wharf_call`). Source: Go's needm.
 ///
 /// # Safety
 /// `options` is NULL or readable for its `size`; its name is NULL or a string.

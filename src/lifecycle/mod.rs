@@ -97,7 +97,8 @@ pub(crate) fn start(config: Config) -> Result<(), Status> {
     Ok(())
 }
 
-/// The start that a first call makes: defaults, and no count. `[sig]`
+/// The start that a first call makes: defaults, and no count. In a signal handler only the look at a
+/// runtime that runs is free of locks: the start itself takes libc's and std's.
 pub(crate) fn start_lazily() -> Result<(), Status> {
     const LOOK_NS: i64 = 100_000_000;
     loop {
