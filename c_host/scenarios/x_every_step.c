@@ -7,6 +7,22 @@
  * timeout: 60
  * case nested_stacks
  * args: nested_stacks
+ * case stopped
+ * args: stopped
+ * case stopping
+ * args: stopping
+ * case trimming
+ * args: trimming
+ * case restarted
+ * args: restarted
+ * case attach
+ * args: attach
+ * case detach
+ * args: detach
+ * case stop
+ * args: stop
+ * case trim
+ * args: trim
  */
 #include "scenario.h"
 
@@ -70,7 +86,7 @@ static void works(void)
 static void detach(void)
 {
     CHECK_EQ(W->detach(), WHARF_OK);
-    call(run, NULL);
+    works();
 }
 
 static void step_out(UNUSED void *arg)
@@ -103,13 +119,193 @@ static void nested_stacks(void)
     CHECK_EQ(after.stacks_made, before.stacks_made);
 }
 
+/* ---- calls that are turned away ---- */
+
+static void is_stopped(void)
+{
+    CHECK_EQ(W->call(run, NULL), WHARF_STOPPED);
+}
+
+static void only_stopped(void)
+{
+    CHECK(answers[1] > 10);
+    CHECK_EQ(answers[0] + answers[2], 0);
+}
+
+static void only_ok(void)
+{
+    CHECK(answers[0] > 10);
+    CHECK_EQ(answers[1] + answers[2], 0);
+}
+
+static void stop(void)
+{
+    CHECK_EQ(W->stop(W->after(INT64_C(5000000000))), WHARF_OK);
+}
+
+static void start(void)
+{
+    CHECK_EQ(W->start(NULL), WHARF_OK);
+}
+
+static void stopped(void)
+{
+    stop();
+    stepped(is_stopped);
+    only_stopped();
+}
+
+static pthread_barrier_t turn;
+static volatile int let_go;
+
+static void stay(UNUSED void *arg)
+{
+    pthread_barrier_wait(&turn);
+    while (!let_go)
+        usleep(1000);
+}
+
+static void *staying_thread(UNUSED void *arg)
+{
+    call(stay, NULL);
+    return NULL;
+}
+
+static void *stopping_thread(UNUSED void *arg)
+{
+    stop();
+    return NULL;
+}
+
+static void stopping(void)
+{
+    CHECK_EQ(pthread_barrier_init(&turn, NULL, 2), 0);
+    pthread_t staying = spawn(0, staying_thread, NULL);
+    pthread_barrier_wait(&turn);
+    pthread_t stopping = spawn(0, stopping_thread, NULL);
+    while (W->running())
+        usleep(1000);
+    usleep(20000);
+    stepped(is_stopped);
+    only_stopped();
+    let_go = 1;
+    join(staying);
+    join(stopping);
+}
+
+/* ---- calls that wait, or make the thread fit again ---- */
+
+static void *trimming_thread(UNUSED void *arg)
+{
+    while (!let_go)
+        CHECK_EQ(W->trim(), WHARF_OK);
+    return NULL;
+}
+
+static void trimming(void)
+{
+    pthread_t trimming = spawn(0, trimming_thread, NULL);
+    int64_t end = W->after(INT64_C(2000000000));
+    while (W->now() < end)
+        stepped(works);
+    let_go = 1;
+    join(trimming);
+    only_ok();
+}
+
+static void restart(void)
+{
+    stop();
+    start();
+}
+
+static void step_call(void)
+{
+    stepped(works);
+}
+
+static void restarted(void)
+{
+    one_by_one(step_call, restart);
+    only_ok();
+}
+
+static void attaches(void)
+{
+    wharf_attach_options options = WHARF_ATTACH_OPTIONS_INIT;
+    options.touch_bytes = 4096;
+    CHECK_EQ(W->attach(&options), WHARF_OK);
+}
+
+static void step_attach(void)
+{
+    stepped(attaches);
+}
+
+static void attach(void)
+{
+    one_by_one(step_attach, restart);
+    only_ok();
+}
+
+static void detaches(void)
+{
+    CHECK_EQ(W->detach(), WHARF_OK);
+}
+
+static void step_detach(void)
+{
+    stepped(detaches);
+}
+
+/* The handler may tie the thread up anew, before or after the detach is done. */
+static void detached(void)
+{
+    one_by_one(step_detach, works);
+    only_ok();
+    works();
+    CHECK_EQ(stats().threads_bound, 1);
+    CHECK(stats().threads_made <= 3);
+    detaches();
+    CHECK_EQ(stats().threads_bound, 0);
+    CHECK_EQ(stats().stacks_used, 0);
+}
+
+/* ---- the rare side itself is interrupted ---- */
+
+static void stop_itself(void)
+{
+    for (int round = 0; round < 3; round++) {
+        stepped(stop);
+        CHECK(answers[0] > 0 && answers[1] > 0);
+        CHECK_EQ(answers[2], 0);
+        is_stopped();
+        start();
+        works();
+    }
+}
+
+static void trims(void)
+{
+    CHECK_EQ(W->trim(), WHARF_OK);
+}
+
+static void trim_itself(void)
+{
+    for (int round = 0; round < 3; round++)
+        stepped(trims);
+    only_ok();
+    CHECK_EQ(stats().stacks_used, 0);
+}
+
 int main(UNUSED int argc, char **argv)
 {
     static const struct {
         const char *name;
         void (*run)(void);
     } cases[] = {
-        {"nested_stacks", nested_stacks},
+        {"nested_stacks", nested_stacks}, {"stopped", stopped}, {"stopping", stopping}, {"trimming", trimming},
+        {"restarted", restarted}, {"attach", attach}, {"detach", detached}, {"stop", stop_itself}, {"trim", trim_itself},
     };
     struct sigaction action;
     memset(&action, 0, sizeof action);

@@ -28,7 +28,7 @@ use crate::arch::{self, EntryFn};
 use crate::base::Status;
 use crate::base::atomic::Ordering;
 use crate::base::status::*;
-use crate::gmp::{self, GStack, M, STACKS, getm};
+use crate::gmp::{self, CLOSED, GStack, M, OPEN, getm};
 use crate::{lifecycle, sys};
 use reap::{reap, reap_thoroughly};
 
@@ -109,9 +109,7 @@ unsafe fn at_closed_gate(m: &M, f: EntryFn, arg: *mut c_void) -> Status {
 #[inline(always)]
 unsafe fn nested(m: &M, f: EntryFn, arg: *mut c_void) -> Status {
     let sp = arch::stack_pointer();
-    // SAFETY: [slab] a busy M has stacks.
-    let curg = unsafe { &*m.curg.load(Ordering::Relaxed) };
-    if !curg.contains(sp) {
+    if m.on(sp).is_none() {
         // SAFETY: `f` by the caller's word.
         return unsafe { elsewhere(m, f, arg, sp) };
     }
@@ -121,24 +119,29 @@ unsafe fn nested(m: &M, f: EntryFn, arg: *mut c_void) -> Status {
     WHARF_OK
 }
 
-/// A call from another stack than the hint names while, so the books say, a callback of this thread
-/// is on: from `wharf_on_host`, another fiber or a signal handler; or the callback was jumped out of.
+/// A call from a host stack while, so the books say, a callback of this thread is on: from
+/// `wharf_on_host`, a fiber or a signal handler; or the callback was jumped out of; or we are in a
+/// handler that interrupted an entry, which says so too early.
 #[cold]
 #[inline(never)]
 unsafe fn elsewhere(m: &M, f: EntryFn, arg: *mut c_void, entry_sp: usize) -> Status {
-    if let Some(on) = STACKS.find(entry_sp) {
-        // Another fiber's callback: the hint was wrong.
-        m.curg.store(ptr::from_ref(on).cast_mut(), Ordering::Relaxed);
-        m.count();
-        // SAFETY: on a managed stack already; `f` by the caller's word.
-        unsafe { f(arg) };
-        return WHARF_OK;
-    }
     let errno = sys::ErrnoGuard::new();
-    if cfg!(not(wharf_mutate = "reap")) {
+    // [gate] We are busy: from here on no trim touches the stacks, and no stop behind a gate that is not
+    // closed.
+    if let Err(status) = lifecycle::wait_for_trim(m) {
+        return status;
+    }
+    let has_stacks = m.gate.load(Ordering::Relaxed) != CLOSED;
+    if has_stacks && cfg!(not(wharf_mutate = "reap")) {
         reap(m, entry_sp);
     }
     let alone = !m.busy();
+    let is_on = has_stacks && m.stacks().any(|slot| slot.busy());
+    if !alone && !is_on && m.gate.load(Ordering::Relaxed) != OPEN {
+        drop(errno);
+        // SAFETY: `f` by the caller's word.
+        return unsafe { at_closed_gate(m, f, arg) };
+    }
     let on = if alone { None } else { m.idle_stack() };
     drop(errno);
     if alone {
@@ -216,10 +219,7 @@ pub(crate) fn running_on() -> Option<&'static GStack> {
     if !m.busy() {
         return None;
     }
-    let sp = arch::stack_pointer();
-    // SAFETY: [slab] a busy M has stacks.
-    let curg = unsafe { &*m.curg.load(Ordering::Relaxed) };
-    if curg.contains(sp) { Some(curg) } else { STACKS.find(sp) }
+    m.on(arch::stack_pointer())
 }
 
 /// Frees what the calling thread's callbacks were jumped out of, then tells whether one is on, be it

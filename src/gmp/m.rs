@@ -21,7 +21,7 @@ pub(crate) struct M {
     home_busy: AtomicU32,
     /// Callbacks on the other stacks.
     more_busy: AtomicU32,
-    /// [`OPEN`], [`CLOSED`] or [`HELD`].
+    /// [`OPEN`], [`CLOSED`], [`HELD`] or [`CLOSING`].
     pub(crate) gate: AtomicU32,
     /// The stack of the first call in; null until the M is armed.
     pub(crate) home: AtomicPtr<GStack>,
@@ -50,10 +50,13 @@ unsafe impl Sync for M {}
 
 /// A callback may begin.
 pub(crate) const OPEN: u32 = 1;
-/// The M has no stack, or the runtime stops: the owner arms it, or is turned away.
+/// The M has no stack, or a stop is about to take it: the owner arms it, or is turned away. A busy M
+/// is an entry that was interrupted, and no stack of it may be looked at.
 pub(crate) const CLOSED: u32 = 0;
 /// A trim looks at the stack: the owner waits a moment.
 pub(crate) const HELD: u32 = 2;
+/// A stop waits: a callback begins only inside one that is on.
+pub(crate) const CLOSING: u32 = 3;
 
 /// In the TLS word, an M's address has this bit set. A word without it is no M: 0 before the thread's
 /// first call, the address of its former M's `end` when it has ended.
@@ -165,6 +168,29 @@ impl M {
         bytes
     }
 
+    /// The stack that `sp` lies on, if a callback of this M is on it. Only while the M is busy. `[where]`
+    /// `[sig]`
+    #[inline(always)]
+    pub(crate) fn on(&self, sp: usize) -> Option<&'static GStack> {
+        // SAFETY: [gate] the hint goes before the stacks of a busy M do.
+        match unsafe { self.curg.load(Ordering::Relaxed).as_ref() } {
+            Some(curg) if curg.contains(sp) => Some(curg),
+            _ => self.look_for(sp),
+        }
+    }
+
+    /// As [`on`](M::on), without the hint, which is set.
+    #[cold]
+    #[inline(never)]
+    fn look_for(&self, sp: usize) -> Option<&'static GStack> {
+        if self.gate.load(Ordering::Relaxed) == CLOSED {
+            return None;
+        }
+        let on = STACKS.find(sp)?;
+        self.curg.store(ptr::from_ref(on).cast_mut(), Ordering::Relaxed);
+        Some(on)
+    }
+
     /// Counts a call.
     #[inline(always)]
     pub(crate) fn count(&self) {
@@ -188,13 +214,36 @@ impl M {
     /// Gives an M that has none a home stack, and opens its gate. `None` if there is no memory.
     /// Only by the thread that holds the M. `[sig]`
     pub(crate) fn arm(&self) -> Option<()> {
+        let none = ptr::null_mut();
         if self.home.load(Ordering::Relaxed).is_null() {
-            let home = ptr::from_ref(STACKS.take()?).cast_mut();
-            self.home.store(home, Ordering::Relaxed);
-            self.curg.store(home, Ordering::Relaxed);
-            self.gate.store(OPEN, Ordering::Relaxed);
+            let taken = STACKS.take()?;
+            let home = ptr::from_ref(taken).cast_mut();
+            match self.home.compare_exchange(none, home, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => self.curg.store(home, Ordering::Relaxed),
+                // A handler was quicker.
+                Err(_) => STACKS.give(taken),
+            }
         }
+        // Also for a handler that interrupted us here. Not if a trim holds it.
+        let _ = self.gate.compare_exchange(CLOSED, OPEN, Ordering::Relaxed, Ordering::Relaxed);
         Some(())
+    }
+
+    /// Shuts the gate for a stop: [`CLOSING`], then [`CLOSED`].
+    pub(crate) fn close(&self, gate: u32) {
+        if gate == CLOSED {
+            self.curg.store(ptr::null_mut(), Ordering::Relaxed);
+        }
+        self.gate.store(gate, Ordering::Relaxed);
+    }
+
+    /// Takes [`close`](M::close) back.
+    pub(crate) fn reopen(&self) {
+        let home = self.home.load(Ordering::Relaxed);
+        if self.gate.load(Ordering::Relaxed) == CLOSED {
+            self.curg.store(home, Ordering::Relaxed);
+        }
+        self.gate.store(if home.is_null() { CLOSED } else { OPEN }, Ordering::Release);
     }
 
     /// Takes every stack away; the M must be armed again. Only while nothing runs on them.

@@ -203,9 +203,10 @@ pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> 
     }
     STATE.store(STOPPING, Ordering::SeqCst);
     if !wait_until_quiet(until_ns) {
+        // The spare ones too: a thread that ended meanwhile has left a closed gate. Before we run again: a
+        // handler that interrupts us here is turned away, and waits for no gate that we have to open.
+        gmp::each_m().for_each(gmp::M::reopen);
         STATE.store(RUNNING, Ordering::Release);
-        // The spare ones too: a thread that ended meanwhile has left a closed gate.
-        gmp::each_m().for_each(reopen);
         return Err(WHARF_TIMEOUT);
     }
     // Else a thread whose end nobody has seen would keep the table.
@@ -245,6 +246,10 @@ extern "C" fn at_unload() {
 }
 
 /// Closes every gate and waits until no callback is on; false at the deadline.
+///
+/// Twice. Behind a closing gate a callback begins only inside another: an M that was seen quiet once
+/// has none any more. A handler that interrupts an entry may still look at its stacks, though, and is
+/// seen, as the entry says busy. Behind a closed gate it does not.
 fn wait_until_quiet(until_ns: i64) -> bool {
     const NAP_NS: core::ops::Range<i64> = 20_000..1_000_000;
     let mut nap_ns = NAP_NS.start;
@@ -261,32 +266,25 @@ fn wait_until_quiet(until_ns: i64) -> bool {
             return false;
         }
     }
-    gmp::each_bound().for_each(|(_, m)| m.gate.store(gmp::CLOSED, Ordering::Relaxed));
-    // [gate] From here on every owner that is not inside sees its gate closed.
-    sys::barrier();
-    // Once seen quiet behind its closed gate, an M stays so: what a new call sets for a moment, until
-    // it has looked at the gate, is no callback.
-    let mut left = gmp::each_m().peekable();
-    while let Some(m) = left.peek() {
-        if m.quiet() {
-            left.next();
-            continue;
-        }
-        // An ended thread's callbacks hold nobody up.
-        gmp::sweep();
-        if !m.quiet() && !nap() {
-            return false;
+    for gate in [gmp::CLOSING, gmp::CLOSED] {
+        gmp::each_m().for_each(|m| m.close(gate));
+        // [gate] From here on every owner that is not inside sees its gate so.
+        sys::barrier();
+        // Each M once: what a new call sets for a moment, until it has looked at the gate, is no callback.
+        let mut left = gmp::each_m().peekable();
+        while let Some(m) = left.peek() {
+            if m.quiet() {
+                left.next();
+                continue;
+            }
+            // An ended thread's callbacks hold nobody up.
+            gmp::sweep();
+            if !m.quiet() && !nap() {
+                return false;
+            }
         }
     }
     true
-}
-
-/// Opens a gate that was closed for a while, and wakes its owner.
-fn reopen(m: &gmp::M) {
-    if !m.home.load(Ordering::Relaxed).is_null() {
-        m.gate.store(gmp::OPEN, Ordering::Release);
-    }
-    sys::futex_wake_all(&m.gate);
 }
 
 /// What a thread does that found its gate closed: waits if that is for a while only, makes the M
@@ -299,11 +297,21 @@ pub(crate) fn at_closed_gate(m: &gmp::M) -> Result<(), Status> {
         entering(|| {
             if m.home.load(Ordering::Relaxed).is_null() {
                 m.tie();
-                m.arm().ok_or(WHARF_ENOMEM)?;
             }
-            Ok(())
+            m.arm().ok_or(WHARF_ENOMEM)
         })?;
-        // Held by a trim: it opens again soon.
-        sys::futex_wait(&m.gate, gmp::HELD, 1_000_000);
+        wait_for_trim(m)?;
     }
+}
+
+/// Waits until no trim holds the M's gate. `Err` in a handler that interrupted that trim. `[sig]`
+pub(crate) fn wait_for_trim(m: &gmp::M) -> Result<(), Status> {
+    const LOOK_NS: i64 = 1_000_000;
+    while m.gate.load(Ordering::Acquire) == gmp::HELD {
+        if LOCK.is_mine() {
+            return Err(WHARF_ELIMIT);
+        }
+        sys::futex_wait(&m.gate, gmp::HELD, LOOK_NS);
+    }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use super::{lock, must_run};
 use crate::base::Status;
 use crate::base::atomic::Ordering;
-use crate::gmp::{self, HELD, OPEN};
+use crate::gmp::{self, HELD, M, OPEN};
 use crate::sys;
 
 /// How much of its stack an idle thread keeps.
@@ -16,7 +16,14 @@ pub(crate) fn trim() -> Result<(), Status> {
     must_run()?;
     gmp::sweep();
     gmp::disarm_spare();
-    for (_, m) in gmp::each_bound().filter(|(_, m)| m.realtime.load(Ordering::Relaxed) == 0) {
+    // A handler that interrupts us must not wait for us, and our own M needs no gate.
+    let own = gmp::getm();
+    let is_own = |m| own.is_some_and(|own| core::ptr::eq(own, m));
+    let patient = |m: &M| m.realtime.load(Ordering::Relaxed) == 0;
+    if let Some(m) = own.filter(|m| patient(m) && !m.busy()) {
+        m.shrink(KEEP_BYTES);
+    }
+    for (_, m) in gmp::each_bound().filter(|&(_, m)| patient(m) && !is_own(m)) {
         // An M without a stack is closed, and stays so.
         let _ = m.gate.compare_exchange(OPEN, HELD, Ordering::Relaxed, Ordering::Relaxed);
     }
