@@ -109,7 +109,7 @@ unsafe fn at_closed_gate(m: &M, f: EntryFn, arg: *mut c_void) -> Status {
 #[inline(always)]
 unsafe fn nested(m: &M, f: EntryFn, arg: *mut c_void) -> Status {
     let sp = arch::stack_pointer();
-    if m.on(sp).is_none() {
+    if m.hinted(sp).is_none() {
         // SAFETY: `f` by the caller's word.
         return unsafe { elsewhere(m, f, arg, sp) };
     }
@@ -119,12 +119,19 @@ unsafe fn nested(m: &M, f: EntryFn, arg: *mut c_void) -> Status {
     WHARF_OK
 }
 
-/// A call from a host stack while, so the books say, a callback of this thread is on: from
-/// `wharf_on_host`, a fiber or a signal handler; or the callback was jumped out of; or we are in a
-/// handler that interrupted an entry, which says so too early.
+/// A call from another stack than the hint names while, so the books say, a callback of this thread
+/// is on: from `wharf_on_host`, another fiber or a signal handler; or the callback was jumped out of;
+/// or we are in a handler that interrupted an entry, which says so too early.
 #[cold]
 #[inline(never)]
 unsafe fn elsewhere(m: &M, f: EntryFn, arg: *mut c_void, entry_sp: usize) -> Status {
+    if m.look_for(entry_sp).is_some() {
+        // Another fiber's callback: the hint was wrong.
+        m.count();
+        // SAFETY: on a managed stack already; `f` by the caller's word.
+        unsafe { f(arg) };
+        return WHARF_OK;
+    }
     let errno = sys::ErrnoGuard::new();
     // [gate] We are busy: from here on no trim touches the stacks, and no stop behind a gate that is not
     // closed.

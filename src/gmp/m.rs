@@ -71,8 +71,11 @@ pub(crate) fn getm() -> Option<&'static M> {
         return None;
     }
     // SAFETY: [table] a word with the bit was stored by `bind`, and the table lives as long as a
-    // bound M's thread.
-    Some(unsafe { &*((word - BOUND) as *const M) })
+    // bound M's thread. Said to be an address, it is not asked again whether it is one.
+    unsafe {
+        core::hint::assert_unchecked(word != BOUND);
+        Some(&*((word - BOUND) as *const M))
+    }
 }
 
 impl M {
@@ -172,17 +175,20 @@ impl M {
     /// `[sig]`
     #[inline(always)]
     pub(crate) fn on(&self, sp: usize) -> Option<&'static GStack> {
+        self.hinted(sp).or_else(|| self.look_for(sp))
+    }
+
+    /// As [`on`](M::on), by the hint alone.
+    #[inline(always)]
+    pub(crate) fn hinted(&self, sp: usize) -> Option<&'static GStack> {
         // SAFETY: [gate] the hint goes before the stacks of a busy M do.
-        match unsafe { self.curg.load(Ordering::Relaxed).as_ref() } {
-            Some(curg) if curg.contains(sp) => Some(curg),
-            _ => self.look_for(sp),
-        }
+        unsafe { self.curg.load(Ordering::Relaxed).as_ref() }.filter(|curg| curg.contains(sp))
     }
 
     /// As [`on`](M::on), without the hint, which is set.
     #[cold]
     #[inline(never)]
-    fn look_for(&self, sp: usize) -> Option<&'static GStack> {
+    pub(crate) fn look_for(&self, sp: usize) -> Option<&'static GStack> {
         if self.gate.load(Ordering::Relaxed) == CLOSED {
             return None;
         }
