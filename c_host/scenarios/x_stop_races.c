@@ -13,13 +13,16 @@
  * args: attach_detach
  * case detach_loop
  * args: detach_loop
+ * case panic
+ * args: panic
  * case slow_reader
  * args: slow_reader
  */
 #include "scenario.h"
 
 #include <fcntl.h>
-#include <sys/resource.h>
+#include <signal.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #define MS INT64_C(1000000)
@@ -151,6 +154,45 @@ static void detach_loop(void)
     CHECK_EQ(stats().bytes_reserved, 0);
 }
 
+/* ---- a thread outside callbacks dies while others stop ---- */
+
+enum { DEATHS = 150 };
+
+static void *panicking_thread(void *arg)
+{
+    usleep((unsigned)(intptr_t)arg);
+    W->panic("outside");
+    return NULL;
+}
+
+static void dies(int number)
+{
+    CHECK(freopen("/dev/null", "w", stderr) != NULL);
+    pthread_t attached;
+    CHECK_EQ(pthread_barrier_init(&turn, NULL, 2), 0);
+    for (int round = 0;; round++) {
+        CHECK_EQ(W->start(NULL), WHARF_OK);
+        attached = spawn(0, one_call, NULL);
+        join(attached);
+        if (round == 2)
+            spawn(0, panicking_thread, (void *)(intptr_t)(number * 17 % 1000));
+        CHECK_EQ(W->stop(WHARF_NEVER), WHARF_OK);
+    }
+}
+
+static void panic_beside(void)
+{
+    for (int i = 0; i < DEATHS; i++) {
+        int status;
+        pid_t child = fork();
+        if (child == 0)
+            dies(i);
+        CHECK_EQ(waitpid(child, &status, 0), child);
+        CHECK(WIFSIGNALED(status));
+        CHECK_EQ(WTERMSIG(status), SIGABRT);
+    }
+}
+
 /* ---- a stop waits for a dump that nobody reads, and sleeps meanwhile ---- */
 
 static void *dumping_thread(void *arg)
@@ -213,6 +255,8 @@ int main(UNUSED int argc, char **argv)
         end_while_waiting();
     else if (is_case(argv, "detach_loop"))
         detach_loop();
+    else if (is_case(argv, "panic"))
+        panic_beside();
     else if (is_case(argv, "slow_reader"))
         slow_reader();
     else

@@ -278,11 +278,6 @@ pub(crate) fn each_m() -> impl Iterator<Item = &'static M> {
     (0..made()).map(numbered)
 }
 
-/// The M that is bound to thread `tid`, without a look at TLS. `[sig]`
-pub(crate) fn m_of_tid(tid: i32) -> Option<&'static M> {
-    each_bound().find(|&(owner, _)| owner == tid).map(|(_, m)| m)
-}
-
 /// Takes the stacks of the spare Ms away, so that the pool can give them back.
 pub(crate) fn disarm_spare() {
     for number in EXTRA.drain(|number| &numbered(number).link) {

@@ -41,8 +41,7 @@ struct Runtime {
 }
 
 /// Held by start, stop and trim.
-static LOCK: Lock<Runtime> =
-    Lock::new(Runtime { starts: 0, launched: false, own: None, hook: None });
+static LOCK: Lock<Runtime> = Lock::new(Runtime { starts: 0, launched: false, own: None, hook: None });
 
 /// The fields of the configuration, by their names in C.
 const FIELDS: [&str; 3] = ["max_threads", "callback_stack_bytes", "guard_bytes"];

@@ -364,12 +364,7 @@ fn place() -> usize {
     (LOW + sys::draw() as u64 % SPREAD) as usize & !(sys::page_bytes() - 1)
 }
 
-fn make_slab<T: Default>(
-    slab: u32,
-    count: u32,
-    geometry: Geometry,
-    place: usize,
-) -> Option<*mut Slab<T>> {
+fn make_slab<T: Default>(slab: u32, count: u32, geometry: Geometry, place: usize) -> Option<*mut Slab<T>> {
     let page = sys::page_bytes();
     let head = (size_of::<Slab<T>>() + count as usize * size_of::<Slot<T>>()).next_multiple_of(page);
     let stride = geometry.stack_bytes + geometry.guard_bytes;
