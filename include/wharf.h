@@ -269,7 +269,7 @@ int wharf_trim(void);
 //
 // Returns `WHARF_OK`: `fn` has run. Otherwise it has not: `WHARF_EINVAL`: `fn` is NULL;
 // `WHARF_STOPPED`; `WHARF_ENOMEM`; `WHARF_ELIMIT`: `max_threads` are attached, or a signal handler
-// interrupted the start of the runtime on this thread.
+// interrupted the start of the runtime or a trim on this thread.
 //
 // Context: any thread, any stack with 1 KiB left (256 bytes once the thread is attached). Signals:
 // safe, but for the call that starts the runtime: it takes locks of libc's, and may wait for ever in

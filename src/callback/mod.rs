@@ -138,13 +138,13 @@ unsafe fn elsewhere(m: &M, f: EntryFn, arg: *mut c_void, entry_sp: usize) -> Sta
     if let Err(status) = lifecycle::wait_for_trim(m) {
         return status;
     }
-    let has_stacks = m.gate.load(Ordering::Relaxed) != CLOSED;
-    if has_stacks && cfg!(not(wharf_mutate = "reap")) {
+    let gate = m.gate.load(Ordering::Relaxed);
+    if gate != CLOSED && cfg!(not(wharf_mutate = "reap")) {
         reap(m, entry_sp);
     }
     let alone = !m.busy();
-    let is_on = has_stacks && m.stacks().any(|slot| slot.busy());
-    if !alone && !is_on && m.gate.load(Ordering::Relaxed) != OPEN {
+    let is_on = || gate != CLOSED && m.stacks().any(|slot| slot.busy());
+    if !alone && gate != OPEN && !is_on() {
         drop(errno);
         // SAFETY: `f` by the caller's word.
         return unsafe { at_closed_gate(m, f, arg) };
