@@ -329,11 +329,12 @@ int wharf_trim(void);
 //
 // Returns `WHARF_OK`: `fn` has returned; `WHARF_RECOVERED`: it panicked, and one of its deferred calls
 // recovered; `WHARF_CANCELED`: it called `wharf_goexit`. Otherwise it has not run: `WHARF_EINVAL`:
-// `fn` is NULL; `WHARF_STOPPED`; `WHARF_ENOMEM`; `WHARF_ELIMIT`: `max_threads` are attached, or a signal handler
-// interrupted the start of the runtime on this thread.
+// `fn` is NULL; `WHARF_STOPPED`; `WHARF_ENOMEM`; `WHARF_ELIMIT`: `max_threads` are attached, or a
+// signal handler interrupted the start of the runtime or a trim on this thread.
 //
 // Context: any thread, any stack with 1 KiB left (256 bytes once the thread is attached). Signals:
-// safe. Source: Go's cgocallback.
+// safe, but for the call that starts the runtime: it takes locks of libc's, and may wait for ever in
+// a handler that interrupted `malloc` or `exit`. Source: Go's cgocallback.
 //
 // # Safety
 // `fn` may be called with `arg`.
@@ -386,10 +387,11 @@ int wharf_on_host(wharf_fn fn, void *arg);
 // `options`: NULL is all defaults; read during the call.
 //
 // Returns `WHARF_OK`; `WHARF_EINVAL`: an unknown flag, `size` or non-zero reserved word, or more
-// `touch_bytes` than a stack has; `WHARF_ESTATE`: from inside a callback; else as `wharf_call`.
+// `touch_bytes` than a stack has: then the thread is attached, without the options; `WHARF_ESTATE`:
+// from inside a callback; else as `wharf_call`.
 //
-// Context: a host thread outside callbacks. Signals: safe on a thread that is not attached. Source:
-// Go's needm.
+// Context: a host thread outside callbacks. Signals: safe on a thread that is not attached, once the
+// runtime runs (see `wharf_call`). Source: Go's needm.
 //
 // # Safety
 // `options` is NULL or readable for its `size`; its name is NULL or a string.

@@ -167,7 +167,9 @@ fn tabled() -> Vec<String> {
     let header = fs::read_to_string(root().join("include/wharf.h")).expect("include/wharf.h is there");
     let table = header.split("typedef struct wharf_api {").nth(1).and_then(|rest| rest.split('}').next());
     let fields = table.expect("the header has a table").split("(*").skip(1);
-    fields.filter_map(|field| field.split(')').next()).map(|name| format!("wharf_{name}")).collect()
+    // `try_`, where C++ has a keyword.
+    let names = fields.filter_map(|field| field.split(')').next()).map(|name| name.trim_end_matches('_'));
+    names.map(|name| format!("wharf_{name}")).collect()
 }
 
 /// What the library has under a name.

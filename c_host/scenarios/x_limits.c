@@ -17,6 +17,8 @@
  * args: memlock_nested
  * case max_threads
  * args: max_threads
+ * case max_threads_lowered
+ * args: max_threads_lowered
  */
 #include "scenario.h"
 
@@ -220,11 +222,91 @@ static void run_max_threads(void)
     }
 }
 
+/* ---- max_threads of a start that finds Ms of the one before ---- */
+
+static int status_of[8];
+
+static void *tries(void *arg)
+{
+    int count = 0;
+    *(int *)arg = W->call(add, &count);
+    pthread_barrier_wait(&bound);
+    pthread_barrier_wait(&leave);
+    return NULL;
+}
+
+/* How many of eight more threads can be attached at a time. */
+static int attachable(void)
+{
+    pthread_t threads[8];
+    int worked = 0;
+    CHECK_EQ(pthread_barrier_init(&bound, NULL, 9), 0);
+    CHECK_EQ(pthread_barrier_init(&leave, NULL, 9), 0);
+    for (int i = 0; i < 8; i++)
+        threads[i] = spawn(0, tries, &status_of[i]);
+    pthread_barrier_wait(&bound);
+    for (int i = 0; i < 8; i++) {
+        CHECK(status_of[i] == WHARF_OK || status_of[i] == WHARF_ELIMIT);
+        worked += status_of[i] == WHARF_OK;
+    }
+    pthread_barrier_wait(&leave);
+    for (int i = 0; i < 8; i++)
+        join(threads[i]);
+    return worked;
+}
+
+static void restart(uint32_t max_threads)
+{
+    wharf_config config = WHARF_CONFIG_INIT;
+    config.max_threads = max_threads;
+    CHECK_EQ(W->stop(WHARF_NEVER), WHARF_OK);
+    CHECK_EQ(W->start(&config), WHARF_OK);
+}
+
+static void *stays_bound(UNUSED void *arg)
+{
+    int count = 0;
+    call(add, &count);
+    pthread_barrier_wait(&turn);
+    pthread_barrier_wait(&turn);
+    return NULL;
+}
+
+static void run_max_threads_lowered(void)
+{
+    pthread_t others[3];
+    int count = 0;
+    load_wharf();
+    call(add, &count); /* the main thread stays attached all the while, and keeps the table */
+    CHECK_EQ(attachable(), 8);
+    restart(3);
+    for (int round = 0; round < 5; round++)
+        CHECK_EQ(attachable(), 2);
+    restart(6);
+    CHECK_EQ(attachable(), 5);
+    CHECK_EQ(pthread_barrier_init(&turn, NULL, 4), 0);
+    for (int i = 0; i < 3; i++)
+        others[i] = spawn(0, stays_bound, NULL);
+    pthread_barrier_wait(&turn);
+    restart(2); /* four are attached, and stay so */
+    CHECK_EQ(stats().threads_bound, 4);
+    CHECK_EQ(attachable(), 0);
+    pthread_barrier_wait(&turn);
+    for (int i = 0; i < 3; i++)
+        join(others[i]);
+    for (int round = 0; round < 5; round++)
+        CHECK_EQ(attachable(), 1);
+    restart(0);
+    CHECK_EQ(attachable(), 8);
+}
+
 int main(UNUSED int argc, char **argv)
 {
     name = argv[1] != NULL ? argv[1] : "address_space";
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (named("max_threads"))
+    if (named("lowered"))
+        run_max_threads_lowered();
+    else if (named("max_threads"))
         run_max_threads();
     else if (named("memlock") && geteuid() != 0)
         puts("not tested: needs root");

@@ -27,6 +27,8 @@
  * args: reload_thread_lives
  * case end_during_stop
  * args: end_during_stop
+ * case ended_unseen
+ * args: ended_unseen
  */
 #include "scenario.h"
 
@@ -271,6 +273,22 @@ static void end_during_stop(void)
     }
 }
 
+/* A stop finds the threads that have ended itself: nothing of theirs keeps address space. */
+static void ended_unseen(void)
+{
+    long first_kb = 0;
+    for (int round = 0; round < 20; round++) {
+        if (round > 0)
+            handle = load_wharf();
+        start();
+        stop();
+        check_unmapped();
+        if (round == 1)
+            first_kb = figure("/proc/self/status", "VmSize");
+    }
+    CHECK(figure("/proc/self/status", "VmSize") <= first_kb + MAX_GROWTH_KB);
+}
+
 int main(UNUSED int argc, char **argv)
 {
     static const struct {
@@ -281,6 +299,7 @@ int main(UNUSED int argc, char **argv)
         {"lazily_started", lazily_started}, {"left_by_longjmp", left_by_longjmp}, {"without_stop", without_stop},
         {"closed_first", closed_first}, {"opened_twice", opened_twice}, {"reload", reload},
         {"reload_thread_lives", reload}, {"end_during_stop", end_during_stop},
+        {"ended_unseen", ended_unseen},
     };
     handle = load_wharf();
     name = argv[1] != NULL ? argv[1] : "";

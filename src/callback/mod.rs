@@ -22,13 +22,12 @@
 mod reap;
 
 use core::ffi::{CStr, c_void};
-use core::ptr;
 
 use crate::arch::{self, EntryFn};
 use crate::base::Status;
 use crate::base::atomic::Ordering;
 use crate::base::status::*;
-use crate::gmp::{self, GStack, Kind, M, STACKS, Scope, getm};
+use crate::gmp::{self, CLOSED, GStack, Kind, M, OPEN, Scope, getm};
 use crate::panic::{self, wharf_panic_info};
 use crate::{lifecycle, sys};
 use reap::{reap, reap_thoroughly};
@@ -73,6 +72,9 @@ unsafe fn call<const TRY: bool>(f: EntryFn, arg: *mut c_void, m: &'static M, cau
         // SAFETY: the base's switch has come back here.
         return unsafe { landed_home(m, caught) };
     }
+    if TRY {
+        home.set_base(Kind::Call);
+    }
     running.end();
     core::mem::forget(running);
     WHARF_OK
@@ -111,6 +113,7 @@ unsafe fn landed_home(m: &'static M, caught: Caught) -> Status {
     let running = Running { m };
     // SAFETY: handed on.
     let status = unsafe { panic::finish(Scope { on: running.home(), mark: 0 }, caught) };
+    running.home().set_base(Kind::Call);
     running.end();
     core::mem::forget(running);
     status
@@ -120,6 +123,7 @@ impl Drop for Running {
     #[cold]
     fn drop(&mut self) {
         panic::unwound(Scope { on: self.home(), mark: 0 });
+        self.home().set_base(Kind::Call);
         self.end();
     }
 }
@@ -161,14 +165,12 @@ fn kind(is_try: bool) -> Kind {
 #[inline(never)]
 unsafe fn nested<const TRY: bool>(f: EntryFn, arg: *mut c_void, m: &'static M, caught: Caught) -> Status {
     let sp = arch::stack_pointer();
-    // SAFETY: [slab] a busy M has stacks.
-    let curg: &'static GStack = unsafe { &*m.curg.load(Ordering::Relaxed) };
-    if !curg.contains(sp) {
+    let Some(on) = m.hinted(sp) else {
         // SAFETY: handed on.
         return unsafe { elsewhere::<TRY>(f, arg, m, caught, sp) };
-    }
+    };
     // SAFETY: handed on.
-    unsafe { in_place::<TRY>(f, arg, m, curg, caught) }
+    unsafe { in_place::<TRY>(f, arg, m, on, caught) }
 }
 
 /// A call from inside the callback on `on`: it runs where it is.
@@ -225,7 +227,8 @@ impl Drop for Nested {
 }
 
 /// A call from another stack than the hint names while, so the books say, a callback of this thread
-/// is on: from `wharf_on_host`, another fiber or a signal handler; or the callback was jumped out of.
+/// is on: from `wharf_on_host`, another fiber or a signal handler; or the callback was jumped out of;
+/// or we are in a handler that interrupted an entry, which says so too early.
 #[cold]
 #[inline(never)]
 unsafe fn elsewhere<const TRY: bool>(
@@ -235,17 +238,28 @@ unsafe fn elsewhere<const TRY: bool>(
     caught: Caught,
     entry_sp: usize,
 ) -> Status {
-    if let Some(on) = STACKS.find(entry_sp) {
+    if let Some(on) = m.look_for(entry_sp) {
         // Another fiber's callback: the hint was wrong.
-        m.curg.store(ptr::from_ref(on).cast_mut(), Ordering::Relaxed);
         // SAFETY: handed on.
         return unsafe { in_place::<TRY>(f, arg, m, on, caught) };
     }
     let errno = sys::ErrnoGuard::new();
-    if cfg!(not(wharf_mutate = "reap")) {
+    // [gate] We are busy: from here on no trim touches the stacks, and no stop behind a gate that is not
+    // closed.
+    if let Err(status) = lifecycle::wait_for_trim(m) {
+        return status;
+    }
+    let gate = m.gate.load(Ordering::Relaxed);
+    if gate != CLOSED && cfg!(not(wharf_mutate = "reap")) {
         reap(m, entry_sp);
     }
     let alone = !m.busy();
+    let is_on = || gate != CLOSED && m.stacks().any(|slot| slot.busy());
+    if !alone && gate != OPEN && !is_on() {
+        drop(errno);
+        // SAFETY: handed on.
+        return unsafe { at_closed_gate::<TRY>(f, arg, m, caught) };
+    }
     let on = if alone { None } else { m.idle_stack() };
     drop(errno);
     if alone {
@@ -280,7 +294,6 @@ impl<'a> Further<'a> {
     }
 
     fn end(&self) {
-        self.on.set_base(Kind::Call);
         self.m.count();
         self.m.leave(self.on);
     }
@@ -325,16 +338,17 @@ impl Drop for Out<'_> {
     }
 }
 
-/// Whether a callback of the calling thread is on, be it out on the host's stack.
-pub(crate) fn inside() -> bool {
+/// Frees what the calling thread's callbacks were jumped out of, then tells whether one is on, be it
+/// out on the host's stack. Allocates.
+pub(crate) fn reap_then_inside() -> bool {
     let Some(m) = getm() else { return false };
-    if gmp::getg().is_none() {
+    if m.busy() && gmp::getg().is_none() {
         reap_thoroughly(m);
     }
     m.busy()
 }
 
-/// Ties the calling thread to an M, starting the runtime if nothing has. `[sig]`
+/// Ties the calling thread to an M, starting the runtime if nothing has. `[sig]` once it runs.
 #[inline(never)]
 pub(crate) fn needm() -> Result<&'static M, Status> {
     if let Some(m) = getm() {
@@ -356,26 +370,30 @@ pub(crate) fn needm() -> Result<&'static M, Status> {
 
 /// Ties the calling thread up ahead of its first call.
 pub(crate) fn attach(name: Option<&CStr>, realtime: bool, touch_bytes: usize) -> Result<(), Status> {
-    if inside() {
+    if reap_then_inside() {
         return Err(WHARF_ESTATE);
     }
     let m = needm()?;
-    lifecycle::at_closed_gate(m)?;
-    // SAFETY: [gate] an armed M of ours, on which nothing runs.
-    let home = unsafe { &*m.home.load(Ordering::Relaxed) };
-    if touch_bytes > home.hi() - home.lo {
-        return Err(WHARF_EINVAL);
+    // As a call does: while we are on, no stop takes the stack away.
+    while !m.enter_home() {
+        m.leave_home();
+        lifecycle::at_closed_gate(m)?;
     }
-    m.set_name(name.map_or(b"", CStr::to_bytes));
-    m.realtime.store(realtime as u32, Ordering::Relaxed);
-    home.touch(touch_bytes);
-    Ok(())
+    // SAFETY: [gate] as in `cgocallback`.
+    let home = unsafe { &*m.home.load(Ordering::Relaxed) };
+    let fits = touch_bytes <= home.hi() - home.lo;
+    if fits {
+        m.set_name(name.map_or(b"", CStr::to_bytes));
+        m.realtime.store(realtime as u32, Ordering::Relaxed);
+        home.touch(touch_bytes);
+    }
+    m.leave_home();
+    if fits { Ok(()) } else { Err(WHARF_EINVAL) }
 }
 
 /// Unties the calling thread. Go: `dropm`.
 pub(crate) fn dropm() -> Result<(), Status> {
-    let _errno = sys::ErrnoGuard::new();
-    let m = getm().filter(|_| !inside()).ok_or(WHARF_ESTATE)?;
-    gmp::dropm(m);
+    let m = getm().filter(|_| !reap_then_inside()).ok_or(WHARF_ESTATE)?;
+    m.unbind();
     Ok(())
 }

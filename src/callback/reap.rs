@@ -7,7 +7,7 @@
 //! there is time then: on the thread's own stack, what the present frames have passed is dead.
 
 use crate::arch::{self, Regs};
-use crate::gmp::{M, is_dead};
+use crate::gmp::{GStack, M, is_dead};
 use crate::{sys, traceback};
 
 /// Frees the stacks of this thread's dead callbacks, at an entry from a host stack whose frames
@@ -15,7 +15,7 @@ use crate::{sys, traceback};
 #[inline(never)]
 pub(super) fn reap(m: &M, entry_sp: usize) {
     let sp = arch::stack_pointer();
-    for slot in m.stacks().filter(|slot| slot.busy()) {
+    for slot in busy_stacks(m) {
         if is_dead(slot, sp, entry_sp) {
             m.leave(slot);
         }
@@ -32,11 +32,18 @@ pub(super) fn reap_thoroughly(m: &M) {
     }
     let own = sys::thread_stack();
     let here = Regs::capture();
-    for slot in m.stacks().filter(|slot| slot.busy()) {
+    for slot in busy_stacks(m) {
         let host_sp = slot.host_sp();
         let both_own = own.contains(&sp) && own.contains(&host_sp);
         if both_own && traceback::is_passed(&here, arch::sp_behind_switch(host_sp)) {
             m.leave(slot);
         }
     }
+}
+
+/// The stacks of `m` that are busy. Ends with the last one that is left: from then on a stop may take
+/// them all away.
+fn busy_stacks(m: &M) -> impl Iterator<Item = &'static GStack> {
+    let mut stacks = m.stacks();
+    core::iter::from_fn(move || if m.busy() { stacks.find(|slot| slot.busy()) } else { None })
 }

@@ -1,5 +1,5 @@
-//! Looking in: the counts and the dump. Reads what others write, and believes nothing of it for
-//! long: everything read is type-stable memory.
+//! Looking in: the counts, after a sweep, and the dump. Beyond the sweep it only reads what others
+//! write, and believes nothing of it for long: everything read is type-stable memory.
 
 use core::fmt::Write;
 

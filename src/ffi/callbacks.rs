@@ -34,11 +34,12 @@ use crate::callback;
 ///
 /// Returns `WHARF_OK`: `fn` has returned; `WHARF_RECOVERED`: it panicked, and one of its deferred calls
 /// recovered; `WHARF_CANCELED`: it called `wharf_goexit`. Otherwise it has not run: `WHARF_EINVAL`:
-/// `fn` is NULL; `WHARF_STOPPED`; `WHARF_ENOMEM`; `WHARF_ELIMIT`: `max_threads` are attached, or a signal handler
-/// interrupted the start of the runtime on this thread.
+/// `fn` is NULL; `WHARF_STOPPED`; `WHARF_ENOMEM`; `WHARF_ELIMIT`: `max_threads` are attached, or a
+/// signal handler interrupted the start of the runtime or a trim on this thread.
 ///
 /// Context: any thread, any stack with 1 KiB left (256 bytes once the thread is attached). Signals:
-/// safe. Source: Go's cgocallback.
+/// safe, but for the call that starts the runtime: it takes locks of libc's, and may wait for ever in
+/// a handler that interrupted `malloc` or `exit`. Source: Go's cgocallback.
 ///
 /// # Safety
 /// `fn` may be called with `arg`.
@@ -141,10 +142,11 @@ impl Default for wharf_attach_options {
 /// `options`: NULL is all defaults; read during the call.
 ///
 /// Returns `WHARF_OK`; `WHARF_EINVAL`: an unknown flag, `size` or non-zero reserved word, or more
-/// `touch_bytes` than a stack has; `WHARF_ESTATE`: from inside a callback; else as `wharf_call`.
+/// `touch_bytes` than a stack has: then the thread is attached, without the options; `WHARF_ESTATE`:
+/// from inside a callback; else as `wharf_call`.
 ///
-/// Context: a host thread outside callbacks. Signals: safe on a thread that is not attached. Source:
-/// Go's needm.
+/// Context: a host thread outside callbacks. Signals: safe on a thread that is not attached, once the
+/// runtime runs (see `wharf_call`). Source: Go's needm.
 ///
 /// # Safety
 /// `options` is NULL or readable for its `size`; its name is NULL or a string.
@@ -162,7 +164,7 @@ pub unsafe extern "C" fn wharf_attach(options: *const wharf_attach_options) -> c
     let name = (!options.name.is_null()).then(|| unsafe { CStr::from_ptr(options.name) });
     let realtime = options.flags & WHARF_ATTACH_REALTIME != 0;
     let touch = usize::try_from(options.touch_bytes).unwrap_or(usize::MAX);
-    status(callback::attach(name, realtime, touch))
+    status(|| callback::attach(name, realtime, touch))
 }
 
 /// Lets the calling thread go before it ends. Its next call ties it up anew.
@@ -172,5 +174,5 @@ pub unsafe extern "C" fn wharf_attach(options: *const wharf_attach_options) -> c
 /// Context: a host thread outside callbacks. Signals: not safe. Source: Go's dropm.
 #[unsafe(no_mangle)]
 pub extern "C" fn wharf_detach() -> c_int {
-    status(callback::dropm())
+    status(callback::dropm)
 }

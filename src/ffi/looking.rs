@@ -2,7 +2,6 @@
 
 use core::ffi::c_int;
 
-use super::status;
 use crate::base::status::*;
 use crate::{census, sys};
 
@@ -94,7 +93,7 @@ pub extern "C" fn wharf_dump(fd: c_int) -> c_int {
     }
     let errno = sys::ErrnoGuard::new();
     if census::dump(fd) {
-        return status(Ok(()));
+        return WHARF_OK;
     }
     core::mem::forget(errno);
     WHARF_ESYS

@@ -24,12 +24,15 @@ use core::ffi::{c_int, c_void};
 
 use crate::base::Status;
 use crate::base::status::*;
+use crate::sys;
 
 /// What wharf calls back: a function of the host's and the pointer that the host gave with it.
 pub type wharf_fn = Option<unsafe extern "C-unwind" fn(arg: *mut c_void)>;
 
-fn status(result: Result<(), Status>) -> c_int {
-    match result {
+/// What `work` comes to, in C; the host's errno stays.
+fn status(work: impl FnOnce() -> Result<(), Status>) -> c_int {
+    let _errno = sys::ErrnoGuard::new();
+    match work() {
         Ok(()) => WHARF_OK,
         Err(status) => status,
     }

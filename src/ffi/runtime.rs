@@ -63,7 +63,7 @@ pub unsafe extern "C" fn wharf_start(config: *const wharf_config) -> c_int {
         Ok(config) => config,
         Err(status) => return status,
     };
-    status(checked(&config).and_then(lifecycle::start))
+    status(|| lifecycle::start(checked(&config)?))
 }
 
 fn checked(config: &wharf_config) -> Result<Config, c_int> {
@@ -115,7 +115,7 @@ pub extern "C" fn wharf_stop(until: i64) -> c_int {
 #[inline(never)]
 fn stopped(until: i64) -> Result<Option<sys::SelfReference>, Status> {
     let _errno = sys::ErrnoGuard::new();
-    if callback::inside() {
+    if callback::reap_then_inside() {
         return Err(WHARF_ESTATE);
     }
     lifecycle::stop(until)
@@ -138,6 +138,5 @@ pub extern "C" fn wharf_running() -> c_int {
 /// Context: any thread, in a callback too. Signals: not safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn wharf_trim() -> c_int {
-    let _errno = sys::ErrnoGuard::new();
-    status(lifecycle::trim())
+    status(lifecycle::trim)
 }

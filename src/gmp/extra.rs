@@ -7,7 +7,7 @@
 //! | owner | meaning | next |
 //! |---|---|---|
 //! | `SPARE` 0 | in the list, or taken from it | the taker binds it: tid |
-//! | tid > 0 | bound to that thread | thread detaches, or a sweep finds it ended: `CLAIMED` |
+//! | tid > 0 | bound to that thread | a sweep finds it ended, or detached: `CLAIMED` |
 //! | `CLAIMED` -1 | being freed | by the claimer: `SPARE`, or back to tid |
 
 use core::ptr;
@@ -34,6 +34,8 @@ static SWEEP_AT: AtomicU32 = AtomicU32::new(SWEEP_FIRST);
 const SWEEP_FIRST: u32 = 16;
 /// `max_threads` of the configuration.
 static LIMIT: AtomicU32 = AtomicU32::new(MAX_THREADS);
+/// How many more Ms there are than `max_threads`, since a start that lowered it found the table.
+static SURPLUS: AtomicU32 = AtomicU32::new(0);
 /// The number of the M that was bound last: the first to look at when threads come and go in turn.
 static LAST: AtomicU32 = AtomicU32::new(0);
 
@@ -63,9 +65,15 @@ fn made() -> u32 {
     MADE.load(Ordering::Acquire)
 }
 
-/// Makes sure that there is a table. `None` if there is no memory.
+/// Makes sure that there is a table, with no more than `limit` Ms that threads can have. `None` if
+/// there is no memory. Only at start, when no thread enters.
 pub(crate) fn table_create(limit: u32) -> Option<()> {
     LIMIT.store(limit, Ordering::Relaxed);
+    SURPLUS.store(made().saturating_sub(limit), Ordering::Relaxed);
+    EXTRA.clear();
+    for number in (0..made()).rev().filter(|&number| owner_of(number).load(Ordering::Relaxed) == SPARE) {
+        putextram(numbered(number));
+    }
     if TABLE.load(Ordering::Relaxed).is_null() {
         let addr = sys::reserve(size_of::<Table>(), 0)?;
         // SAFETY: the reservation just made.
@@ -78,6 +86,11 @@ pub(crate) fn table_create(limit: u32) -> Option<()> {
         TABLE.store(addr as *mut Table, Ordering::Relaxed);
     }
     Some(())
+}
+
+/// `max_threads`, as it is in force.
+pub(crate) fn max_threads() -> u32 {
+    LIMIT.load(Ordering::Relaxed)
 }
 
 /// Ends the table, if no living thread is bound. Only at stop, when no thread enters any more.
@@ -110,7 +123,8 @@ pub(crate) fn table_bytes() -> (usize, usize) {
 pub(crate) fn getextram() -> Option<&'static M> {
     // Threads that come and go one after another get the same M and the same warm stack.
     let last = LAST.load(Ordering::Relaxed);
-    if last < made() && numbered(last).ended() && claim(last) {
+    let kept = SURPLUS.load(Ordering::Relaxed) == 0 && last < made();
+    if kept && numbered(last).ended() && claim(last) {
         free(last);
         return Some(numbered(last));
     }
@@ -156,9 +170,17 @@ fn make() -> Option<&'static M> {
 /// Puts an M back that the caller has taken and not bound. `[sig]`
 pub(crate) fn putextram(m: &'static M) {
     let number = m.number.load(Ordering::Relaxed);
+    let less = |surplus: u32| surplus.checked_sub(1);
+    let surplus = SURPLUS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok();
+    if surplus {
+        m.disarm();
+    }
     // Release: pairs with the acquire of whoever claims or takes it.
     owner_of(number).store(SPARE, Ordering::Release);
-    EXTRA.push(number, &m.link);
+    // One too many stays out of the list until the next start.
+    if !surplus {
+        EXTRA.push(number, &m.link);
+    }
 }
 
 /// Binds `m`, just taken, to the calling thread, which has none. If a signal handler on this thread
@@ -174,10 +196,10 @@ pub(crate) fn bind(m: &'static M, tid: i32) {
 }
 
 /// Frees an M whose owner has our tid, and is not us: that thread is gone, and its tid has come
-/// round.
+/// round; or we have detached from it.
 fn free_namesake(tid: i32) {
     for number in (0..made()).filter(|&number| owner_of(number).load(Ordering::Relaxed) == tid) {
-        if !take_from(number, tid) {
+        if numbered(number).is_being_left() || !take_from(number, tid) {
             continue;
         }
         // A handler on this thread may have bound it to us meanwhile.
@@ -189,17 +211,6 @@ fn free_namesake(tid: i32) {
     }
 }
 
-/// Frees the calling thread's own M, on which nothing runs.
-pub(crate) fn dropm(m: &'static M) {
-    let number = m.number.load(Ordering::Relaxed);
-    // A sweep that looks whether we live holds it for a moment.
-    while !take_from(number, sys::gettid()) {
-        core::hint::spin_loop();
-    }
-    m.unbind();
-    retire(number);
-}
-
 /// Claims an M from its owner. Acquire: what that thread did is behind us.
 fn take_from(number: u32, tid: i32) -> bool {
     owner_of(number).compare_exchange(tid, CLAIMED, Ordering::Acquire, Ordering::Relaxed).is_ok()
@@ -208,7 +219,7 @@ fn take_from(number: u32, tid: i32) -> bool {
 /// Makes a claimed M spare.
 fn retire(number: u32) {
     free(number);
-    tidy(numbered(number));
+    numbered(number).shrink(KEEP_BYTES);
     putextram(numbered(number));
 }
 
@@ -240,14 +251,6 @@ fn free(number: u32) {
     m.set_name(b"");
 }
 
-/// Gives back what a callback used deep down.
-fn tidy(m: &M) {
-    if let Some(home) = m.stacks().next() {
-        // SAFETY: nothing runs on the stack of an M that we hold.
-        unsafe { home.discard_below(KEEP_BYTES) };
-    }
-}
-
 /// Finds the Ms whose threads have ended, however they ended, and makes them spare. `[exit]`
 pub(crate) fn sweep() {
     let mut bound = 0;
@@ -261,23 +264,18 @@ pub(crate) fn sweep() {
     SWEEP_AT.store((2 * bound).max(SWEEP_FIRST), Ordering::Relaxed);
 }
 
-/// Every bound M, with its thread's id. `[sig]`
+/// Every bound M whose thread has not told its end, with the thread's id. `[sig]`
 pub(crate) fn each_bound() -> impl Iterator<Item = (i32, &'static M)> {
     // Without a table nothing was made.
     (0..made()).filter_map(|number| {
         let tid = owner_of(number).load(Ordering::Acquire);
-        (tid > 0).then(|| (tid, numbered(number)))
+        (tid > 0 && !numbered(number).ended()).then(|| (tid, numbered(number)))
     })
 }
 
 /// Every M, bound or not.
 pub(crate) fn each_m() -> impl Iterator<Item = &'static M> {
     (0..made()).map(numbered)
-}
-
-/// The M that is bound to thread `tid`, without a look at TLS. `[sig]`
-pub(crate) fn m_of_tid(tid: i32) -> Option<&'static M> {
-    each_bound().find(|&(owner, _)| owner == tid).map(|(_, m)| m)
 }
 
 /// Takes the stacks of the spare Ms away, so that the pool can give them back.

@@ -3,6 +3,7 @@
 use core::ptr;
 
 use super::g::{GStack, STACKS};
+use super::scope::Kind;
 use crate::arch;
 use crate::base::atomic::{
     AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence,
@@ -21,7 +22,7 @@ pub(crate) struct M {
     home_busy: AtomicU32,
     /// Callbacks on the other stacks.
     more_busy: AtomicU32,
-    /// [`OPEN`], [`CLOSED`] or [`HELD`].
+    /// [`OPEN`], [`CLOSED`], [`HELD`] or [`CLOSING`].
     pub(crate) gate: AtomicU32,
     /// The stack of the first call in; null until the M is armed.
     pub(crate) home: AtomicPtr<GStack>,
@@ -50,10 +51,13 @@ unsafe impl Sync for M {}
 
 /// A callback may begin.
 pub(crate) const OPEN: u32 = 1;
-/// The M has no stack, or the runtime stops: the owner arms it, or is turned away.
+/// The M has no stack, or a stop is about to take it: the owner arms it, or is turned away. A busy M
+/// is an entry that was interrupted, and no stack of it may be looked at.
 pub(crate) const CLOSED: u32 = 0;
 /// A trim looks at the stack: the owner waits a moment.
 pub(crate) const HELD: u32 = 2;
+/// A stop waits: a callback begins only inside one that is on.
+pub(crate) const CLOSING: u32 = 3;
 
 /// In the TLS word, an M's address has this bit set. A word without it is no M: 0 before the thread's
 /// first call, the address of its former M's `end` when it has ended.
@@ -78,7 +82,7 @@ fn bound_by(word: usize) -> Option<&'static M> {
         return None;
     }
     // SAFETY: [table] a word with the bit was stored by `bind`, and the table lives as long as a
-    // bound M's thread.
+    // bound M's thread. Said to be an address, it is not asked again whether it is one.
     unsafe {
         core::hint::assert_unchecked(word != BOUND);
         Some(&*((word - BOUND) as *const M))
@@ -88,14 +92,14 @@ fn bound_by(word: usize) -> Option<&'static M> {
 /// The managed stack that we are on. `[where]` `[sig]`
 #[inline(always)]
 pub(crate) fn getg() -> Option<&'static GStack> {
-    getm().filter(|m| m.busy())?.stack_at(arch::stack_pointer())
+    getm().filter(|m| m.busy())?.on(arch::stack_pointer())
 }
 
 /// The G that we are, be it out on the host's stack. `[sig]`
 pub(crate) fn innermost_g() -> Option<&'static GStack> {
     getg().or_else(|| {
         let m = getm().filter(|m| m.busy())?;
-        // SAFETY: [slab] null, or a stack of ours.
+        // SAFETY: [gate] the hint goes before the stacks of a busy M do.
         let curg = unsafe { m.curg.load(Ordering::Relaxed).as_ref() }?;
         (curg.busy() && curg.sched_sp() != 0).then_some(curg)
     })
@@ -105,7 +109,7 @@ impl M {
     /// Whether the thread that had this M has ended, by its own sign.
     pub(crate) fn ended(&self) -> bool {
         // Acquire: what the thread did before its end is behind us. `remque` stores plainly; see
-        // ARCHITECTURE.md, "Thread end".
+        // ARCHITECTURE.md, "A thread's end".
         self.end.load(Ordering::Acquire) != 0
     }
 
@@ -166,20 +170,13 @@ impl M {
         if ptr::eq(self.curg.load(Ordering::Relaxed), on) && !parent.is_null() {
             self.curg.store(parent, Ordering::Relaxed);
         }
+        on.set_base(Kind::Call);
         on.vacate();
         if self.is_home(on) {
             self.leave_home();
         } else {
             self.more_busy.store(self.more_busy.load(Ordering::Relaxed) - 1, Ordering::Release);
         }
-    }
-
-    /// The stack of this M's that `sp` lies on, if a callback is on: the hint, or else by arithmetic.
-    #[inline(always)]
-    pub(crate) fn stack_at(&self, sp: usize) -> Option<&'static GStack> {
-        // SAFETY: [slab] null, or a stack of ours.
-        let curg = unsafe { self.curg.load(Ordering::Relaxed).as_ref() };
-        curg.filter(|curg| curg.contains(sp)).or_else(|| STACKS.find(sp))
     }
 
     /// No stack was entered from what was on `ended`.
@@ -196,7 +193,10 @@ impl M {
     /// No callback is on any more: the thread has ended.
     pub(crate) fn forget_callbacks(&self) {
         self.drop_more();
-        self.stacks().for_each(GStack::vacate);
+        for home in self.stacks() {
+            home.set_base(Kind::Call);
+            home.vacate();
+        }
         self.home_busy.store(0, Ordering::Relaxed);
         self.more_busy.store(0, Ordering::Relaxed);
         self.curg.store(self.home.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -219,6 +219,32 @@ impl M {
             part.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
         }
         bytes
+    }
+
+    /// The stack that `sp` lies on, if a callback of this M is on it. Only while the M is busy. `[where]`
+    /// `[sig]`
+    #[inline(always)]
+    pub(crate) fn on(&self, sp: usize) -> Option<&'static GStack> {
+        self.hinted(sp).or_else(|| self.look_for(sp))
+    }
+
+    /// As [`on`](M::on), by the hint alone.
+    #[inline(always)]
+    pub(crate) fn hinted(&self, sp: usize) -> Option<&'static GStack> {
+        // SAFETY: [gate] the hint goes before the stacks of a busy M do.
+        unsafe { self.curg.load(Ordering::Relaxed).as_ref() }.filter(|curg| curg.contains(sp))
+    }
+
+    /// As [`on`](M::on), without the hint, which is set.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn look_for(&self, sp: usize) -> Option<&'static GStack> {
+        if self.gate.load(Ordering::Relaxed) == CLOSED {
+            return None;
+        }
+        let on = STACKS.find(sp)?;
+        self.curg.store(ptr::from_ref(on).cast_mut(), Ordering::Relaxed);
+        Some(on)
     }
 
     /// Counts a call.
@@ -244,15 +270,37 @@ impl M {
     /// Gives an M that has none a home stack, and opens its gate. `None` if there is no memory.
     /// Only by the thread that holds the M. `[sig]`
     pub(crate) fn arm(&self) -> Option<()> {
+        let none = ptr::null_mut();
         if self.home.load(Ordering::Relaxed).is_null() {
-            let home = STACKS.take()?;
-            home.init_scopes();
-            let home = ptr::from_ref(home).cast_mut();
-            self.home.store(home, Ordering::Relaxed);
-            self.curg.store(home, Ordering::Relaxed);
-            self.gate.store(OPEN, Ordering::Relaxed);
+            let taken = STACKS.take()?;
+            taken.init_scopes();
+            let home = ptr::from_ref(taken).cast_mut();
+            match self.home.compare_exchange(none, home, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => self.curg.store(home, Ordering::Relaxed),
+                // A handler was quicker.
+                Err(_) => STACKS.give(taken),
+            }
         }
+        // Also for a handler that interrupted us here. Not if a trim holds it.
+        let _ = self.gate.compare_exchange(CLOSED, OPEN, Ordering::Relaxed, Ordering::Relaxed);
         Some(())
+    }
+
+    /// Shuts the gate for a stop: [`CLOSING`], then [`CLOSED`].
+    pub(crate) fn close(&self, gate: u32) {
+        if gate == CLOSED {
+            self.curg.store(ptr::null_mut(), Ordering::Relaxed);
+        }
+        self.gate.store(gate, Ordering::Relaxed);
+    }
+
+    /// Takes [`close`](M::close) back.
+    pub(crate) fn reopen(&self) {
+        let home = self.home.load(Ordering::Relaxed);
+        if self.gate.load(Ordering::Relaxed) == CLOSED {
+            self.curg.store(home, Ordering::Relaxed);
+        }
+        self.gate.store(if home.is_null() { CLOSED } else { OPEN }, Ordering::Release);
     }
 
     /// Takes every stack away; the M must be armed again. Only while nothing runs on them.
@@ -264,6 +312,7 @@ impl M {
         // SAFETY: [slab] ours until given.
         if let Some(home) = unsafe { home.as_ref() } {
             home.vacate();
+            home.clear_scopes();
             STACKS.give(home);
         }
     }
@@ -276,7 +325,18 @@ impl M {
         while let Some(slot) = unsafe { next.as_ref() } {
             next = slot.record.next.load(Ordering::Relaxed);
             slot.vacate();
+            slot.clear_scopes();
             STACKS.give(slot);
+        }
+    }
+
+    /// Gives back what this M's callbacks used beyond the top `keep_bytes` of the home stack. Only
+    /// while nothing runs on its stacks.
+    pub(crate) fn shrink(&self, keep_bytes: usize) {
+        self.drop_more();
+        for home in self.stacks() {
+            // SAFETY: [slab] ours, and nothing runs on it.
+            unsafe { home.discard_below(keep_bytes) };
         }
     }
 
@@ -289,13 +349,20 @@ impl M {
         }
         let slot = STACKS.take()?;
         slot.init_scopes();
-        slot.record.next.store(self.more.load(Ordering::Relaxed), Ordering::Relaxed);
-        self.more.store(ptr::from_ref(slot).cast_mut(), Ordering::Relaxed);
-        Some(slot)
+        let mut first = self.more.load(Ordering::Relaxed);
+        loop {
+            slot.record.next.store(first, Ordering::Relaxed);
+            let this = ptr::from_ref(slot).cast_mut();
+            // A handler may have put one there meanwhile.
+            match self.more.compare_exchange(first, this, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Some(slot),
+                Err(now) => first = now,
+            }
+        }
     }
 
     /// Makes this M the calling thread's, unless a signal handler has bound another meanwhile: then
-    /// false, and nothing has changed. `[sig]`
+    /// false, and the M is still the caller's to give back. `[sig]`
     pub(super) fn bind(&'static self, owner: &AtomicI32, tid: i32) -> bool {
         self.end.store(0, Ordering::Relaxed);
         // SAFETY: the thread's own word, for as long as the thread lives.
@@ -327,14 +394,26 @@ impl M {
         }
     }
 
-    /// Unties the calling thread from this M.
+    /// Unties the calling thread from this M, its own, on which nothing runs: a thread's end, told by
+    /// the thread itself, with the stores that [`tie`](M::tie) has made at the real one. From the last
+    /// on the M is for a sweep, and its memory may go with a stop.
     pub(crate) fn unbind(&self) {
         if let Some(key) = exit_key() {
             // SAFETY: null ties nothing.
             unsafe { key.set(ptr::null()) };
         }
         // SAFETY: the thread's own word.
-        unsafe { *arch::tls_word_addr() = 0 };
+        let word = unsafe { AtomicUsize::from_ptr(arch::tls_word_addr()) };
+        word.store(self.end.as_ptr() as usize, Ordering::Relaxed);
+        compiler_fence(Ordering::SeqCst);
+        // Release: pairs with `ended`.
+        self.end.store(1, Ordering::Release);
+    }
+
+    /// Whether the calling thread is between the two stores by which it leaves this M: we are in a
+    /// signal handler, and the second is still to come.
+    pub(super) fn is_being_left(&self) -> bool {
+        arch::tls_word() == self.end.as_ptr() as usize && !self.ended()
     }
 }
 

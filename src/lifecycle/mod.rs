@@ -4,7 +4,7 @@ mod trim;
 
 pub(crate) use trim::trim;
 
-use crate::base::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use crate::base::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use crate::base::status::*;
 use crate::base::{Held, Lock, Refused, Status};
 use crate::stack::Geometry;
@@ -35,7 +35,6 @@ static ENTERING: AtomicU32 = AtomicU32::new(0);
 /// What start makes and stop undoes.
 struct Runtime {
     starts: u32,
-    max_threads: u32,
     /// Whether it was ever launched since the library was loaded.
     launched: bool,
     own: Option<sys::SelfReference>,
@@ -43,11 +42,23 @@ struct Runtime {
 }
 
 /// Held by start, stop and trim.
-static LOCK: Lock<Runtime> =
-    Lock::new(Runtime { starts: 0, max_threads: 0, launched: false, own: None, hook: None });
+static LOCK: Lock<Runtime> = Lock::new(Runtime { starts: 0, launched: false, own: None, hook: None });
 
-/// The field of the configuration that the last refused start could not change; for `wharf_dump`.
-static REFUSED: AtomicPtr<&'static str> = AtomicPtr::new(core::ptr::null_mut());
+/// The fields of the configuration, by their names in C.
+const FIELDS: [&str; 4] = ["max_threads", "callback_stack_bytes", "guard_bytes", "trace_depth"];
+/// The one that the last refused start could not change, for `wharf_dump`; [`NONE`] if there is none.
+static REFUSED: AtomicUsize = AtomicUsize::new(NONE);
+const NONE: usize = FIELDS.len();
+
+/// `Err` with what one is told who needs a running runtime, if it does not run.
+fn must_run() -> Result<(), Status> {
+    // SeqCst: for `entering`.
+    match STATE.load(Ordering::SeqCst) {
+        RUNNING => Ok(()),
+        FRESH => Err(WHARF_ESTATE),
+        _ => Err(WHARF_STOPPED),
+    }
+}
 
 /// Whether callbacks are possible now.
 pub(crate) fn running() -> bool {
@@ -63,16 +74,15 @@ pub(crate) fn state() -> (&'static str, Option<&'static str>) {
         STOPPING => "stopping",
         _ => "stopped",
     };
-    // SAFETY: null, or one of the statics in `conflict`.
-    (name, unsafe { REFUSED.load(Ordering::Acquire).as_ref() }.copied())
+    (name, FIELDS.get(REFUSED.load(Ordering::Relaxed)).copied())
 }
 
 /// An explicit start: counts.
 pub(crate) fn start(config: Config) -> Result<(), Status> {
     let mut runtime = lock()?;
     if running() {
-        if let Some(field) = conflict(&config, &runtime) {
-            REFUSED.store(core::ptr::from_ref(field).cast_mut(), Ordering::Release);
+        if let Some(field) = conflict(&config, runtime.starts) {
+            REFUSED.store(field, Ordering::Relaxed);
             return Err(WHARF_ESTATE);
         }
         if config.trace_depth != 0 {
@@ -90,7 +100,8 @@ pub(crate) fn start(config: Config) -> Result<(), Status> {
     Ok(())
 }
 
-/// The start that a first call makes: defaults, and no count. `[sig]`
+/// The start that a first call makes: defaults, and no count. In a signal handler only the look at a
+/// runtime that runs is free of locks: the start itself takes libc's and std's.
 pub(crate) fn start_lazily() -> Result<(), Status> {
     const LOOK_NS: i64 = 100_000_000;
     loop {
@@ -134,21 +145,15 @@ fn refused(why: Refused) -> Status {
     }
 }
 
-/// The first field of `config` that a running runtime cannot change.
-fn conflict(config: &Config, runtime: &Runtime) -> Option<&'static &'static str> {
+/// The first of [`FIELDS`] that a running runtime cannot change to what `config` asks for.
+fn conflict(config: &Config, starts: u32) -> Option<usize> {
     let Geometry { stack_bytes, guard_bytes } = gmp::STACKS.geometry();
-    let differs = |asked: usize, now: usize| asked != 0 && asked != now;
-    if differs(config.max_threads as usize, runtime.max_threads as usize) {
-        Some(&"max_threads")
-    } else if differs(config.stack_bytes, stack_bytes) {
-        Some(&"callback_stack_bytes")
-    } else if differs(config.guard_bytes, guard_bytes) {
-        Some(&"guard_bytes")
-    } else if config.trace_depth != 0 && config.trace_depth != panic::trace_depth() && runtime.starts > 0 {
-        Some(&"trace_depth")
-    } else {
-        None
-    }
+    // Until somebody has asked for a depth, it can change.
+    let depth = if starts == 0 { config.trace_depth } else { panic::trace_depth() };
+    let asked =
+        [config.max_threads as usize, config.stack_bytes, config.guard_bytes, config.trace_depth as usize];
+    let now = [gmp::max_threads() as usize, stack_bytes, guard_bytes, depth as usize];
+    (0..FIELDS.len()).find(|&field| asked[field] != 0 && asked[field] != now[field])
 }
 
 fn launch(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
@@ -165,8 +170,8 @@ fn prepare(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
     core::hint::black_box(&raw const AT_UNLOAD);
     let or = |asked: usize, default: usize| if asked == 0 { default } else { asked };
     arch::tls_settle();
-    runtime.max_threads = or(config.max_threads as usize, gmp::MAX_THREADS as usize) as u32;
-    gmp::table_create(runtime.max_threads).ok_or(WHARF_ENOMEM)?;
+    let max_threads = or(config.max_threads as usize, gmp::MAX_THREADS as usize) as u32;
+    gmp::table_create(max_threads).ok_or(WHARF_ENOMEM)?;
     gmp::STACKS.configure(Geometry {
         stack_bytes: or(config.stack_bytes, DEFAULT_STACK_BYTES),
         guard_bytes: or(config.guard_bytes, DEFAULT_GUARD_BYTES),
@@ -176,13 +181,12 @@ fn prepare(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
         depth => depth,
     });
     gmp::exit_key_create();
-    runtime.starts = 0;
     if !runtime.launched {
         runtime.launched = true;
         sys::call_at_exit(note_exit);
     }
     runtime.hook = Some(panic::Hook::install());
-    REFUSED.store(core::ptr::null_mut(), Ordering::Relaxed);
+    REFUSED.store(NONE, Ordering::Relaxed);
     Ok(())
 }
 
@@ -190,11 +194,7 @@ fn prepare(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
 pub(crate) fn entering<T>(bind: impl FnOnce() -> Result<T, Status>) -> Result<T, Status> {
     // SeqCst, both: either stop sees us entering, or we see it stopping. Pairs with `stop`.
     ENTERING.fetch_add(1, Ordering::SeqCst);
-    let result = match STATE.load(Ordering::SeqCst) {
-        RUNNING => bind(),
-        FRESH => Err(WHARF_ESTATE),
-        _ => Err(WHARF_STOPPED),
-    };
+    let result = must_run().and_then(|()| bind());
     ENTERING.fetch_sub(1, Ordering::SeqCst);
     result
 }
@@ -206,21 +206,21 @@ pub(crate) fn entering<T>(bind: impl FnOnce() -> Result<T, Status>) -> Result<T,
 /// library runs any more: by whoever returns to the host.
 pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> {
     let mut runtime = LOCK.take(until_ns).map_err(refused)?;
-    match STATE.load(Ordering::Acquire) {
-        FRESH => return Err(WHARF_ESTATE),
-        RUNNING => {}
-        _ => return Err(WHARF_STOPPED),
-    }
+    must_run()?;
     if runtime.starts > 1 {
         runtime.starts -= 1;
         return Ok(None);
     }
     STATE.store(STOPPING, Ordering::SeqCst);
     if !wait_until_quiet(until_ns) {
+        // The spare ones too: a thread that ended meanwhile has left a closed gate. Before we run again: a
+        // handler that interrupts us here is turned away, and waits for no gate that we have to open.
+        gmp::each_m().for_each(gmp::M::reopen);
         STATE.store(RUNNING, Ordering::Release);
-        gmp::each_bound().for_each(|(_, m)| reopen(m));
         return Err(WHARF_TIMEOUT);
     }
+    // Else a thread whose end nobody has seen would keep the table.
+    gmp::sweep();
     gmp::each_m().for_each(gmp::M::disarm);
     gmp::exit_key_delete();
     // SAFETY: every gate is closed and every callback has ended: no stack is in use.
@@ -256,45 +256,45 @@ extern "C" fn at_unload() {
 }
 
 /// Closes every gate and waits until no callback is on; false at the deadline.
+///
+/// Twice. Behind a closing gate a callback begins only inside another: an M that was seen quiet once
+/// has none any more. A handler that interrupts an entry may still look at its stacks, though, and is
+/// seen, as the entry says busy. Behind a closed gate it does not.
 fn wait_until_quiet(until_ns: i64) -> bool {
     const NAP_NS: core::ops::Range<i64> = 20_000..1_000_000;
     let mut nap_ns = NAP_NS.start;
-    // SeqCst: pairs with `entering`.
-    while ENTERING.load(Ordering::SeqCst) != 0 {
-        core::hint::spin_loop();
-        if sys::now_ns() >= until_ns {
-            return false;
-        }
-    }
-    gmp::each_bound().for_each(|(_, m)| m.gate.store(gmp::CLOSED, Ordering::Relaxed));
-    // [gate] From here on every owner that is not inside sees its gate closed.
-    sys::barrier();
-    // Once seen quiet behind its closed gate, an M stays so: what a new call sets for a moment, until
-    // it has looked at the gate, is no callback.
-    let mut left = gmp::each_m().peekable();
-    while let Some(m) = left.peek() {
-        if m.quiet() {
-            left.next();
-            continue;
-        }
-        // An ended thread's callbacks hold nobody up.
-        gmp::sweep();
+    // Waits a while; false at the deadline.
+    let mut nap = || {
         let left_ns = until_ns.saturating_sub(sys::now_ns());
-        if left_ns <= 0 && !m.quiet() {
-            return false;
-        }
         sys::nap(nap_ns.clamp(0, left_ns.max(0)));
         nap_ns = (nap_ns * 2).min(NAP_NS.end);
+        left_ns > 0
+    };
+    // SeqCst: pairs with `entering`.
+    while ENTERING.load(Ordering::SeqCst) != 0 {
+        if !nap() {
+            return false;
+        }
+    }
+    for gate in [gmp::CLOSING, gmp::CLOSED] {
+        gmp::each_m().for_each(|m| m.close(gate));
+        // [gate] From here on every owner that is not inside sees its gate so.
+        sys::barrier();
+        // Each M once: what a new call sets for a moment, until it has looked at the gate, is no callback.
+        let mut left = gmp::each_m().peekable();
+        while let Some(m) = left.peek() {
+            if m.quiet() {
+                left.next();
+                continue;
+            }
+            // An ended thread's callbacks hold nobody up.
+            gmp::sweep();
+            if !m.quiet() && !nap() {
+                return false;
+            }
+        }
     }
     true
-}
-
-/// Opens a gate that was closed for a while, and wakes its owner.
-fn reopen(m: &gmp::M) {
-    if !m.home.load(Ordering::Relaxed).is_null() {
-        m.gate.store(gmp::OPEN, Ordering::Release);
-    }
-    sys::futex_wake_all(&m.gate);
 }
 
 /// What a thread does that found its gate closed: waits if that is for a while only, makes the M
@@ -307,11 +307,21 @@ pub(crate) fn at_closed_gate(m: &gmp::M) -> Result<(), Status> {
         entering(|| {
             if m.home.load(Ordering::Relaxed).is_null() {
                 m.tie();
-                m.arm().ok_or(WHARF_ENOMEM)?;
             }
-            Ok(())
+            m.arm().ok_or(WHARF_ENOMEM)
         })?;
-        // Held by a trim: it opens again soon.
-        sys::futex_wait(&m.gate, gmp::HELD, 1_000_000);
+        wait_for_trim(m)?;
     }
+}
+
+/// Waits until no trim holds the M's gate. `Err` in a handler that interrupted that trim. `[sig]`
+pub(crate) fn wait_for_trim(m: &gmp::M) -> Result<(), Status> {
+    const LOOK_NS: i64 = 1_000_000;
+    while m.gate.load(Ordering::Acquire) == gmp::HELD {
+        if LOCK.is_mine() {
+            return Err(WHARF_ELIMIT);
+        }
+        sys::futex_wait(&m.gate, gmp::HELD, LOOK_NS);
+    }
+    Ok(())
 }

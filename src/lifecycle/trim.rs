@@ -1,10 +1,9 @@
 //! Giving memory back.
 
-use super::{FRESH, RUNNING, STATE, lock};
+use super::{lock, must_run};
 use crate::base::Status;
 use crate::base::atomic::Ordering;
-use crate::base::status::*;
-use crate::gmp::{self, HELD, OPEN};
+use crate::gmp::{self, HELD, M, OPEN};
 use crate::sys;
 
 /// How much of its stack an idle thread keeps.
@@ -14,14 +13,17 @@ const KEEP_BYTES: usize = 8 << 10;
 /// used deep down in theirs.
 pub(crate) fn trim() -> Result<(), Status> {
     let _held = lock()?;
-    match STATE.load(Ordering::Acquire) {
-        RUNNING => {}
-        FRESH => return Err(WHARF_ESTATE),
-        _ => return Err(WHARF_STOPPED),
-    }
+    must_run()?;
     gmp::sweep();
     gmp::disarm_spare();
-    for (_, m) in gmp::each_bound().filter(|(_, m)| m.realtime.load(Ordering::Relaxed) == 0) {
+    // A handler that interrupts us must not wait for us, and our own M needs no gate.
+    let own = gmp::getm();
+    let is_own = |m| own.is_some_and(|own| core::ptr::eq(own, m));
+    let patient = |m: &M| m.realtime.load(Ordering::Relaxed) == 0;
+    if let Some(m) = own.filter(|m| patient(m) && !m.busy()) {
+        m.shrink(KEEP_BYTES);
+    }
+    for (_, m) in gmp::each_bound().filter(|&(_, m)| patient(m) && !is_own(m)) {
         // An M without a stack is closed, and stays so.
         let _ = m.gate.compare_exchange(OPEN, HELD, Ordering::Relaxed, Ordering::Relaxed);
     }
@@ -30,11 +32,8 @@ pub(crate) fn trim() -> Result<(), Status> {
     sys::barrier();
     for m in gmp::each_m().filter(|m| m.gate.load(Ordering::Relaxed) == HELD) {
         if m.quiet() {
-            m.drop_more();
-            for home in m.stacks() {
-                // SAFETY: [gate] nothing runs on the stack until the gate opens.
-                unsafe { home.discard_below(KEEP_BYTES) };
-            }
+            // [gate] Nothing runs on its stacks until the gate opens.
+            m.shrink(KEEP_BYTES);
         }
         m.gate.store(OPEN, Ordering::Release);
         sys::futex_wake_all(&m.gate);

@@ -18,7 +18,7 @@ use core::ptr;
 use crate::arch::{self, Gobuf, Regs};
 use crate::base::Printer;
 use crate::base::atomic::{AtomicI32, Ordering};
-use crate::gmp::{self, STACKS};
+use crate::gmp::{self, M};
 use crate::stack::KeptStack;
 use crate::sys;
 use crate::traceback::{self, Frame};
@@ -38,6 +38,8 @@ struct Report<'a> {
     regs: Regs,
     before: &'a dyn Fn(&mut Printer),
     message: &'a dyn Fn(&mut Printer),
+    /// Of the calling thread, if callbacks of it are on: then no stop takes away what is looked at.
+    m: Option<&'static M>,
 }
 
 /// Reports what `before` prints, `panic: ` and what `message` prints, with the trace of the calling
@@ -51,7 +53,7 @@ pub(crate) fn fatal(before: &dyn Fn(&mut Printer), message: &dyn Fn(&mut Printer
         Err(dying) if dying == me => again(message),
         Err(_) => sys::wait_for_the_end(),
     }
-    let mut report = Report { regs, before, message };
+    let mut report = Report { regs, before, message, m: gmp::getm().filter(|m| m.busy()) };
     let mut left = Gobuf::default();
     // SAFETY: we are the only one on that stack; its top is page-aligned.
     unsafe {
@@ -81,19 +83,22 @@ unsafe extern "C-unwind" fn print_report(report: *mut c_void) {
     let shield = sys::shield(END_NS);
     let mut out = Printer::new(2, sys::now_ns() + REPORT_NS);
     print_head(&mut out, report);
-    print_goroutine(&mut out, &report.regs);
+    print_goroutine(&mut out, &report.regs, report.m);
     // SAFETY: we are the only thread that reports.
     let area = unsafe { traceback::area() };
-    traceback::print(&mut out, &report.regs, false, area, &host_side);
+    traceback::print(&mut out, &report.regs, false, area, &|sp| host_side(report.m?, sp));
     out.flush();
     shield.lift();
     sys::die_of_abort()
 }
 
 /// Where the host's stack goes on for a walk that found no way down from `sp` on a managed stack.
-fn host_side(sp: usize) -> Option<Frame> {
-    let host_sp = STACKS.find(sp)?.host_sp();
-    if host_sp == 0 || !sys::readable(host_sp) || !sys::readable(host_sp + 2 * size_of::<usize>()) {
+fn host_side(m: &M, sp: usize) -> Option<Frame> {
+    let host_sp = m.on(sp)?.host_sp();
+    if host_sp == 0
+        || !sys::readable(host_sp)
+        || !sys::readable(arch::sp_behind_switch(host_sp) - size_of::<usize>())
+    {
         return None;
     }
     // SAFETY: [g0-sp] where the switch left the host's stack, and it can be read.
@@ -110,13 +115,12 @@ fn print_head(out: &mut Printer, report: &Report<'_>) {
     out.flush();
 }
 
-fn print_goroutine(out: &mut Printer, regs: &Regs) {
+fn print_goroutine(out: &mut Printer, regs: &Regs, m: Option<&M>) {
     let tid = sys::gettid();
-    let on = STACKS.find(regs.0[Regs::SP]).or_else(|| {
-        // Out on the host's stack.
-        let m = gmp::m_of_tid(tid).filter(|m| !m.quiet())?;
-        // SAFETY: [slab] a busy M has stacks.
-        unsafe { m.curg.load(Ordering::Relaxed).as_ref() }
+    let on = m.and_then(|m| {
+        // Or out on the host's stack.
+        // SAFETY: [gate] the hint goes before the stacks of a busy M do.
+        m.on(regs.0[Regs::SP]).or_else(|| unsafe { m.curg.load(Ordering::Relaxed).as_ref() })
     });
     let _ = match on {
         Some(slot) => writeln!(out, "goroutine {} [running, locked to thread]:", slot.goid()),

@@ -44,7 +44,7 @@ pub(crate) struct Slot<T> {
     link: AtomicU32,
     accessible: AtomicBool,
     /// Whether a trim has it in hand.
-    idle: AtomicBool,
+    in_trim: AtomicBool,
 }
 
 impl<T> Slot<T> {
@@ -63,13 +63,11 @@ impl<T> Slot<T> {
     /// Gives the pages back that lie deeper than `keep_bytes` from the top.
     ///
     /// # Safety
-    /// Nothing runs on the stack that deep, nor will until this returns.
+    /// The caller has taken the stack, and nothing runs on it that deep, nor will until this returns.
     pub(crate) unsafe fn discard_below(&self, keep_bytes: usize) {
         let keep = keep_bytes.min(self.hi() - self.lo);
-        if self.accessible.load(Ordering::Relaxed) {
-            // SAFETY: our stack, and the caller's word that the range is not in use.
-            unsafe { sys::discard(self.lo, self.hi() - self.lo - keep) };
-        }
+        // SAFETY: a taken stack is committed; by the caller's word the range is not in use.
+        unsafe { sys::discard(self.lo, self.hi() - self.lo - keep) };
     }
 
     /// Brings the top `bytes` into memory. Only while nothing runs on the stack.
@@ -119,6 +117,8 @@ pub(crate) struct Stacks<T> {
     waiting: AtomicU32,
     stack_bytes: AtomicUsize,
     guard_bytes: AtomicUsize,
+    /// Where the first slab would best be.
+    place: AtomicUsize,
 }
 
 impl<T: Default> Stacks<T> {
@@ -130,14 +130,16 @@ impl<T: Default> Stacks<T> {
             waiting: AtomicU32::new(0),
             stack_bytes: AtomicUsize::new(0),
             guard_bytes: AtomicUsize::new(0),
+            place: AtomicUsize::new(0),
         }
     }
 
-    /// Sets the sizes; only while there is no slab.
+    /// Sets the sizes, and draws the place; only while there is no slab.
     pub(crate) fn configure(&self, geometry: Geometry) {
         debug_assert!(self.slabs().next().is_none());
         self.stack_bytes.store(geometry.stack_bytes, Ordering::Relaxed);
         self.guard_bytes.store(geometry.guard_bytes, Ordering::Relaxed);
+        self.place.store(place(), Ordering::Relaxed);
     }
 
     /// The sizes now in force.
@@ -249,15 +251,15 @@ impl<T: Default> Stacks<T> {
     /// the pages go only where nothing else needs them.
     pub(crate) fn trim(&self) {
         for number in self.free.drain(|number| &self.numbered(number).link) {
-            self.numbered(number).idle.store(true, Ordering::Relaxed);
+            self.numbered(number).in_trim.store(true, Ordering::Relaxed);
         }
         let guard = self.guard_bytes.load(Ordering::Relaxed);
         for slab in self.slabs() {
             // Only those that we took from the pool are marked, and only we see the marks.
-            let is_idle = |index: &u32| slab.slot(*index).idle.load(Ordering::Relaxed);
+            let is_ours = |index: &u32| slab.slot(*index).in_trim.load(Ordering::Relaxed);
             let mut at = 0;
             while at < slab.count {
-                let run = at..(at..slab.count).find(|index| !is_idle(index)).unwrap_or(slab.count);
+                let run = at..(at..slab.count).find(|index| !is_ours(index)).unwrap_or(slab.count);
                 if let Some(last) = run.clone().last() {
                     let lo = slab.slot(at).lo - guard;
                     // SAFETY: [slab] the run's stacks are ours: nobody uses them.
@@ -265,7 +267,7 @@ impl<T: Default> Stacks<T> {
                     for slot in run.clone().map(|index| slab.slot(index)) {
                         let accessible = slot.accessible.load(Ordering::Relaxed) && !bare;
                         slot.accessible.store(accessible, Ordering::Relaxed);
-                        slot.idle.store(false, Ordering::Relaxed);
+                        slot.in_trim.store(false, Ordering::Relaxed);
                         self.give(slot);
                     }
                 }
@@ -333,7 +335,7 @@ impl<T: Default> Stacks<T> {
     fn add_slab(&self, at: usize) -> Option<*mut Slab<T>> {
         let mut count = FIRST.checked_shl((GROWTH * at) as u32).map_or(1 << SHIFT, |n| n.min(1 << SHIFT));
         let new = loop {
-            match make_slab::<T>(at as u32, count, self.geometry()) {
+            match make_slab::<T>(at as u32, count, self.geometry(), self.place.load(Ordering::Relaxed)) {
                 Some(slab) => break slab,
                 None if count == 1 => return None,
                 None => count /= 2,
@@ -351,26 +353,25 @@ impl<T: Default> Stacks<T> {
     }
 }
 
-/// Where slab `at` would best be: low, and not to be guessed. A fortified `longjmp` lets a callback
-/// jump to the host's frames only upward, and the kernel puts threads' stacks high.
-fn hint(at: usize, most_bytes: usize) -> usize {
+/// Where the slabs would best be: low, and not to be guessed; 0 is anywhere. A fortified `longjmp` lets
+/// a callback jump to the host's frames only upward, and the kernel puts threads' stacks high.
+fn place() -> usize {
     const LOW: u64 = 64 << 30;
     const SPREAD: u64 = 32 << 30;
     if size_of::<usize>() < 8 {
         return 0;
     }
-    let drawn = sys::drawn_at_exec() as u64 % SPREAD;
-    let hint = (LOW + drawn) as usize + at.saturating_mul(most_bytes);
-    hint & !(sys::page_bytes() - 1)
+    (LOW + sys::draw() as u64 % SPREAD) as usize & !(sys::page_bytes() - 1)
 }
 
-fn make_slab<T: Default>(slab: u32, count: u32, geometry: Geometry) -> Option<*mut Slab<T>> {
+fn make_slab<T: Default>(slab: u32, count: u32, geometry: Geometry, place: usize) -> Option<*mut Slab<T>> {
     let page = sys::page_bytes();
     let head = (size_of::<Slab<T>>() + count as usize * size_of::<Slot<T>>()).next_multiple_of(page);
     let stride = geometry.stack_bytes + geometry.guard_bytes;
     // One more guard at the end, so that the highest stack has one above it too.
     let bytes = head + stride * count as usize + geometry.guard_bytes;
-    let base = sys::reserve(bytes, hint(slab as usize, stride << SHIFT))?;
+    let hint = if place == 0 { 0 } else { place + slab as usize * (stride << SHIFT) };
+    let base = sys::reserve(bytes, hint)?;
     // SAFETY: the head lies in the reservation just made.
     if !unsafe { sys::commit(base, head) } {
         // SAFETY: as above; nobody has seen it.
@@ -392,7 +393,7 @@ fn make_slab<T: Default>(slab: u32, count: u32, geometry: Geometry) -> Option<*m
                 record: T::default(),
                 link: AtomicU32::new(0),
                 accessible: AtomicBool::new(false),
-                idle: AtomicBool::new(false),
+                in_trim: AtomicBool::new(false),
             });
         }
     }

@@ -40,13 +40,13 @@ unsafe fn map_bare(addr: usize, bytes: usize, flags: libc::c_int) -> Option<usiz
     }
 }
 
-/// A number that the kernel drew for this process. `[sig]`
-pub(crate) fn drawn_at_exec() -> usize {
-    // SAFETY: AT_RANDOM is the address of sixteen bytes that nobody writes.
-    unsafe {
-        let bytes = libc::getauxval(libc::AT_RANDOM) as *const usize;
-        if bytes.is_null() { 0 } else { bytes.read_unaligned() }
-    }
+/// A number that the kernel draws now; 0 if it cannot at once. `[sig]`
+pub(crate) fn draw() -> usize {
+    const GRND_NONBLOCK: libc::c_int = 1;
+    let mut drawn = 0usize;
+    // SAFETY: writes the word. A raw call: glibc's is newer, and a cancellation point.
+    unsafe { libc::syscall(libc::SYS_getrandom, &mut drawn, size_of::<usize>(), GRND_NONBLOCK) };
+    drawn
 }
 
 /// Makes a reserved range readable and writable. `[sig]`
