@@ -13,7 +13,8 @@ static struct {
     wharf_fn volatile fn;
     const wharf_api *volatile wharf;
     int (*volatile bare)(wharf_fn fn, void *arg);
-} table = {empty, NULL, NULL};
+    int (*volatile bare_switch)(wharf_fn fn, void *arg);
+} table = {empty, NULL, NULL, NULL};
 
 static NOINLINE void plain_loop(long count)
 {
@@ -25,6 +26,12 @@ static NOINLINE void bare_loop(long count)
 {
     for (long i = 0; i < count; i++)
         table.bare(empty, NULL);
+}
+
+static NOINLINE void switch_loop(long count)
+{
+    for (long i = 0; i < count; i++)
+        table.bare_switch(empty, NULL);
 }
 
 static NOINLINE void call_loop(long count)
@@ -50,8 +57,10 @@ static loop loops[] = {
     {"plain", plain_loop, 0, {0}},
     {"call", call_loop, 0, {0}},
     {"bare", bare_loop, 0, {0}},
+    {"switch", switch_loop, 0, {0}},
     {"plain.on_g", plain_loop, 1, {0}},
     {"bare.on_g", bare_loop, 1, {0}},
+    {"switch.on_g", switch_loop, 1, {0}},
     {"nested", call_loop, 1, {0}},
     {"on_host", on_host_loop, 1, {0}},
 };
@@ -123,16 +132,17 @@ static void on_two_threads(void)
     }
 }
 
-/* Another library beside wharf, that does nothing but call. */
+/* Another library beside wharf, that does nothing but call or switch. */
 static void load_bare(void)
 {
     char path[4096];
     snprintf(path, sizeof path, "%s/bare.so", getenv("SCENARIO_DIR"));
     void *bare = dlopen(path, RTLD_NOW);
     CHECK(bare != NULL);
-    void *symbol = dlsym(bare, "bare_call");
-    CHECK(symbol != NULL);
-    memcpy((void *)&table.bare, &symbol, sizeof symbol);
+    void *symbols[] = {dlsym(bare, "bare_call"), dlsym(bare, "bare_switch")};
+    CHECK(symbols[0] != NULL && symbols[1] != NULL);
+    memcpy((void *)&table.bare, &symbols[0], sizeof *symbols);
+    memcpy((void *)&table.bare_switch, &symbols[1], sizeof *symbols);
 }
 
 int main(int argc, char **argv)

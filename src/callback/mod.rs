@@ -182,20 +182,45 @@ unsafe fn in_place<const TRY: bool>(
     on: &'static GStack,
     caught: Caught,
 ) -> Status {
-    on.drop_dead_scopes(arch::stack_pointer());
-    let Some((mark, slot)) = on.push_scope(kind(TRY)) else { return WHARF_ENOMEM };
+    let dead = on.has_dead_scope(arch::stack_pointer());
+    let Some((mark, slot)) = (if dead { None } else { on.push_scope(kind(TRY)) }) else {
+        // SAFETY: handed on.
+        return unsafe { tidy_and_call::<TRY>(f, arg, m, on, caught) };
+    };
+    // Now, so that nothing of the M is needed when it is over.
+    m.count();
     let scope = Scope { on, mark };
     let nested = Nested { scope };
     // SAFETY: an entry of the list. `f` by the caller's word.
     let landed = unsafe { arch::call_here(f, arg, 0, slot) };
     core::mem::forget(nested);
-    m.count();
     if landed as usize | (on.position().1 - mark) != 0 {
         // SAFETY: the scope's switch has come back here.
         return unsafe { finish_nested(scope, caught) };
     }
     on.pop_last_scope(mark);
     WHARF_OK
+}
+
+/// A call inside a callback whose list of scopes has dead ones, or no room.
+#[cold]
+#[inline(never)]
+unsafe fn tidy_and_call<const TRY: bool>(
+    f: EntryFn,
+    arg: *mut c_void,
+    m: &'static M,
+    on: &'static GStack,
+    caught: Caught,
+) -> Status {
+    on.drop_dead_scopes(arch::stack_pointer());
+    let errno = sys::ErrnoGuard::new();
+    let grown = on.grow_scopes();
+    drop(errno);
+    match grown {
+        None => WHARF_ENOMEM,
+        // SAFETY: handed on.
+        Some(()) => unsafe { in_place::<TRY>(f, arg, m, on, caught) },
+    }
 }
 
 /// A panic has come back to a call inside a callback, or something was deferred in it.

@@ -85,14 +85,13 @@ impl GStack {
         unsafe { &*((self.record.scopes.entries.get() + end - ENTRY) as *const Entry) }
     }
 
-    /// Takes one more entry, and says where it ends; `None` if there is no memory. Its contents are
-    /// stale.
+    /// Takes one more entry, and says where it ends; `None` if there is no room. Its contents are stale.
     #[inline(always)]
     fn take_entry(&self) -> Option<usize> {
         let scopes = &self.record.scopes;
         let end = scopes.depth.get() + ENTRY;
         if end > scopes.room.get() {
-            self.grow()?;
+            return None;
         }
         scopes.depth.set(end);
         compiler_fence(Ordering::SeqCst);
@@ -105,12 +104,15 @@ impl GStack {
         self.record.scopes.room.set(KEPT_BYTES);
     }
 
-    /// Makes room for twice as much.
+    /// Makes room for one more entry, if there is none; `None` if there is no memory.
     #[cold]
     #[inline(never)]
-    fn grow(&self) -> Option<()> {
+    pub(crate) fn grow_scopes(&self) -> Option<()> {
         let scopes = &self.record.scopes;
         let (old, room) = (scopes.entries.get(), scopes.room.get());
+        if scopes.depth.get() + ENTRY <= room {
+            return Some(());
+        }
         let bytes = (2 * room).next_multiple_of(sys::page_bytes());
         let new = sys::reserve(bytes, 0)?;
         // SAFETY: the reservation just made, larger than what is copied into it.
@@ -136,7 +138,7 @@ impl GStack {
     }
 
     /// Begins a scope inside the callback: its mark, and where the switch writes its stack pointer.
-    /// `None` if there is no memory.
+    /// `None` if there is no room.
     #[inline(always)]
     pub(crate) fn push_scope(&self, kind: Kind) -> Option<(usize, *mut usize)> {
         let scopes = &self.record.scopes;
@@ -181,16 +183,19 @@ impl GStack {
         self.record.scopes.base.set(kind);
     }
 
-    /// Drops the scopes that a `longjmp` inside the callback left: their frames lie below `sp`, which
-    /// is on this stack.
+    /// Whether a `longjmp` inside the callback has left the innermost scope: its frame lies below `sp`,
+    /// which is on this stack.
+    #[inline(always)]
+    pub(crate) fn has_dead_scope(&self, sp: usize) -> bool {
+        let mark = self.record.scopes.mark.get();
+        mark != 0 && self.entry(mark).sp.get().wrapping_sub(self.lo) < sp - self.lo
+    }
+
+    /// Drops the scopes that were left so.
     #[inline(always)]
     pub(crate) fn drop_dead_scopes(&self, sp: usize) {
-        loop {
-            let mark = self.record.scopes.mark.get();
-            if mark == 0 || self.entry(mark).sp.get().wrapping_sub(self.lo) >= sp - self.lo {
-                return;
-            }
-            self.pop_last_scope(mark);
+        while self.has_dead_scope(sp) {
+            self.pop_last_scope(self.record.scopes.mark.get());
         }
     }
 
@@ -206,7 +211,7 @@ impl GStack {
         Scope { on: self, mark: self.record.scopes.mark.get() }
     }
 
-    /// Defers `f(arg)` to the end of the innermost scope; `None` if there is no memory.
+    /// Defers `f(arg)` to the end of the innermost scope; `None` if there is no room.
     #[inline(always)]
     pub(crate) fn push_deferred(&self, f: EntryFn, arg: *mut c_void) -> Option<()> {
         let entry = self.entry(self.take_entry()?);

@@ -11,6 +11,7 @@ use crate::base::Status;
 use crate::base::atomic::Ordering;
 use crate::base::status::*;
 use crate::gmp::{self, G, GStack, Kind, Scope};
+use crate::sys;
 
 /// Has `f(arg)` called when the innermost scope ends, however it ends.
 #[inline(always)]
@@ -18,7 +19,7 @@ pub(crate) fn deferproc(f: EntryFn, arg: *mut c_void) -> Status {
     let Some(on) = gmp::innermost_g() else { return WHARF_ESTATE };
     on.drop_dead_scopes(top_of(on));
     let base = on.scope().mark == 0;
-    if on.push_deferred(f, arg).is_none() {
+    if on.push_deferred(f, arg).is_none() && !defer_with_room(on, f, arg) {
         return WHARF_ENOMEM;
     }
     if base {
@@ -26,6 +27,14 @@ pub(crate) fn deferproc(f: EntryFn, arg: *mut c_void) -> Status {
         on.record.host.finish.store(finish as usize, Ordering::Relaxed);
     }
     WHARF_OK
+}
+
+/// As [`deferproc`] when the list is full: whether there is memory.
+#[cold]
+#[inline(never)]
+fn defer_with_room(on: &GStack, f: EntryFn, arg: *mut c_void) -> bool {
+    let _errno = sys::ErrnoGuard::new();
+    on.grow_scopes().and_then(|()| on.push_deferred(f, arg)).is_some()
 }
 
 /// Where the frames of `on` end: here, or where it left its stack.

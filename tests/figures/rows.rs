@@ -41,11 +41,12 @@ const fn row(
 
 /// The rows, as `make bench` prints them.
 #[rustfmt::skip]
-pub const ROWS: [Row; 40] = [
+pub const ROWS: [Row; 42] = [
     row("warm call, instructions (callgrind)", "instructions", None, 60.0, ""),
     row("warm call, instructions (single steps)", "steps.call", Some("steps.plain"), 60.0, ""),
     row("warm call, time", "call", Some("plain"), 4.5, "ns"),
     row("... a library that only calls back, time", "bare", Some("plain"), f64::INFINITY, "ns"),
+    row("... a library that only switches stacks, time", "switch", Some("plain"), f64::INFINITY, "ns"),
     row("the same on two threads at once", "call.2", Some("plain.2"), 4.5, "ns"),
     row("warm call, system calls in 100 000", "syscalls", None, 0.0, ""),
     row("warm call, allocations in 100 000", "allocations", None, 0.0, ""),
@@ -58,6 +59,7 @@ pub const ROWS: [Row; 40] = [
     row("out to the host's stack and back, atomics", "atomics.on_host", None, 0.0, ""),
     row("out to the host's stack and back, time", "on_host", Some("plain.on_g"), 5.0, "ns"),
     row("... a library that only calls back, time", "bare.on_g", Some("plain.on_g"), f64::INFINITY, "ns"),
+    row("... a library that only switches stacks, time", "switch.on_g", Some("plain.on_g"), f64::INFINITY, "ns"),
     row("first call of a thread, spare M", "first.pooled", Some("first.plain"), 600.0, "ns"),
     row("first call of a thread, fresh M", "first.fresh", Some("first.plain"), 5000.0, "ns"),
     row("thread that calls once, less one that does not", "life", Some("life.plain"), 1300.0, "ns"),
