@@ -16,25 +16,36 @@ use crate::sys;
 /// Has `f(arg)` called when the innermost scope ends, however it ends.
 #[inline(always)]
 pub(crate) fn deferproc(f: EntryFn, arg: *mut c_void) -> Status {
-    let Some(on) = gmp::innermost_g() else { return WHARF_ESTATE };
-    on.drop_dead_scopes(top_of(on));
-    let base = on.scope().mark == 0;
-    if on.push_deferred(f, arg).is_none() && !defer_with_room(on, f, arg) {
-        return WHARF_ENOMEM;
+    let sp = arch::stack_pointer();
+    let quick = gmp::getm_quickly().filter(|m| m.busy()).and_then(|m| m.hinted(sp));
+    match quick.filter(|on| !on.has_dead_scope(sp)).and_then(|on| push_deferred(on, f, arg)) {
+        Some(()) => WHARF_OK,
+        None => deferproc_slowly(f, arg),
     }
-    if base {
+}
+
+/// From anywhere, also where the list of scopes has dead ones, or no room.
+#[cold]
+#[inline(never)]
+fn deferproc_slowly(f: EntryFn, arg: *mut c_void) -> Status {
+    let Some(on) = gmp::innermost_g() else { return WHARF_ESTATE };
+    let _errno = sys::ErrnoGuard::new();
+    on.drop_dead_scopes(top_of(on));
+    match on.grow_scopes().and_then(|()| push_deferred(on, f, arg)) {
+        Some(()) => WHARF_OK,
+        None => WHARF_ENOMEM,
+    }
+}
+
+/// `None` if there is no room.
+#[inline(always)]
+fn push_deferred(on: &'static GStack, f: EntryFn, arg: *mut c_void) -> Option<()> {
+    on.push_deferred(f, arg)?;
+    if on.scope().mark == 0 {
         let finish: FinishFn = deferreturn;
         on.record.host.finish.store(finish as usize, Ordering::Relaxed);
     }
-    WHARF_OK
-}
-
-/// As [`deferproc`] when the list is full: whether there is memory.
-#[cold]
-#[inline(never)]
-fn defer_with_room(on: &GStack, f: EntryFn, arg: *mut c_void) -> bool {
-    let _errno = sys::ErrnoGuard::new();
-    on.grow_scopes().and_then(|()| on.push_deferred(f, arg)).is_some()
+    Some(())
 }
 
 /// Where the frames of `on` end: here, or where it left its stack.
@@ -51,8 +62,11 @@ unsafe extern "C-unwind" fn deferreturn(buf: *mut Gobuf) {
     let on: &'static GStack = unsafe { &*buf.byte_sub(OFFSET).cast() };
     on.record.host.finish.store(0, Ordering::Relaxed);
     close(Scope { on, mark: 0 });
-    // SAFETY: the innermost scope is the one that ends.
-    unsafe { run_deferred(ptr::from_ref(on).cast_mut().cast()) };
+    // No panic has come back to a function that has returned.
+    while let Some((f, arg)) = on.pop_deferred() {
+        // SAFETY: by the word of whoever deferred it.
+        unsafe { f(arg) };
+    }
 }
 
 /// Drops what `longjmp` left inside a scope whose function has returned.
@@ -65,7 +79,7 @@ fn close(scope: Scope) {
 /// Runs what was deferred in the innermost scope of the stack at `on`, until a deferred call has
 /// recovered the panic that has come back to it.
 unsafe extern "C-unwind" fn run_deferred(on: *mut c_void) {
-    // SAFETY: `deferreturn` and `again` pass a stack.
+    // SAFETY: `again` passes a stack.
     let on: &'static GStack = unsafe { &*on.cast::<GStack>() };
     let panic = landed(on.scope());
     while let Some((f, arg)) = on.pop_deferred() {
