@@ -15,6 +15,8 @@ mod gmp;
 
 mod traceback;
 
+mod report;
+
 mod panic;
 
 mod lifecycle;
