@@ -12,9 +12,10 @@
 
 use core::ptr;
 
+use super::g::STACKS;
 use super::m::M;
 use crate::base::Freelist;
-use crate::base::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
+use crate::base::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
 use crate::sys;
 
 /// The most threads that can be bound at a time.
@@ -253,6 +254,7 @@ fn free(number: u32) {
 
 /// Finds the Ms whose threads have ended, however they ended, and makes them spare. `[exit]`
 pub(crate) fn sweep() {
+    free_orphans();
     let mut bound = 0;
     for number in 0..made() {
         if claim(number) {
@@ -276,6 +278,39 @@ pub(crate) fn each_bound() -> impl Iterator<Item = (i32, &'static M)> {
 /// Every M, bound or not.
 pub(crate) fn each_m() -> impl Iterator<Item = &'static M> {
     (0..made()).map(numbered)
+}
+
+/// In the child of a fork: every thread is gone but the one that forked, whose id is now the
+/// process's. It alone knows which M is its own, so all bound ones become its, and it lets go of the
+/// others when it comes by (`free_namesake`).
+pub(crate) fn after_fork() {
+    let survivor = sys::getpid();
+    EXTRA.clear();
+    for number in 0..made() {
+        let (m, owner) = (numbered(number), owner_of(number));
+        // It may have been made, and no more.
+        m.number.store(number, Ordering::Relaxed);
+        match owner.load(Ordering::Relaxed) {
+            SPARE => EXTRA.push(number, &m.link),
+            CLAIMED => retire(number),
+            _ => owner.store(survivor, Ordering::Relaxed),
+        }
+        m.reopen();
+    }
+    STACKS.after_fork(each_m().flat_map(M::stacks));
+    ORPHANS.store(true, Ordering::Relaxed);
+    free_orphans();
+}
+
+/// Whether Ms of the parent's other threads are still held by the one that forked.
+static ORPHANS: AtomicBool = AtomicBool::new(false);
+
+/// Frees them, on the thread that forked.
+fn free_orphans() {
+    if ORPHANS.load(Ordering::Relaxed) && sys::gettid() == sys::getpid() {
+        ORPHANS.store(false, Ordering::Relaxed);
+        free_namesake(sys::gettid());
+    }
 }
 
 /// Takes the stacks of the spare Ms away, so that the pool can give them back.

@@ -1,5 +1,6 @@
 //! Start, stop, trim: the states that ARCHITECTURE.md tables, and the rare side of the gate.
 
+mod fork;
 mod trim;
 
 pub(crate) use trim::trim;
@@ -79,6 +80,7 @@ pub(crate) fn state() -> (&'static str, Option<&'static str>) {
 
 /// An explicit start: counts.
 pub(crate) fn start(config: Config) -> Result<(), Status> {
+    fork::watch();
     let mut runtime = lock()?;
     if running() {
         if let Some(field) = conflict(&config, runtime.starts) {
@@ -104,6 +106,7 @@ pub(crate) fn start(config: Config) -> Result<(), Status> {
 /// runtime that runs is free of locks: the start itself takes libc's and std's.
 pub(crate) fn start_lazily() -> Result<(), Status> {
     const LOOK_NS: i64 = 100_000_000;
+    fork::watch();
     loop {
         let state = STATE.load(Ordering::Acquire);
         match state {
@@ -128,6 +131,7 @@ pub(crate) fn start_lazily() -> Result<(), Status> {
 /// The lock, but not while a stop holds it: that may wait for the very callback that asks.
 fn lock() -> Result<Held<'static, Runtime>, Status> {
     const LOOK_NS: i64 = 1_000_000;
+    fork::look();
     loop {
         match LOCK.take(sys::now_ns() + LOOK_NS) {
             Ok(held) => return Ok(held),
@@ -192,6 +196,7 @@ fn prepare(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
 
 /// Runs `bind` while stop waits for it. `Err` if the runtime does not run. `[sig]`
 pub(crate) fn entering<T>(bind: impl FnOnce() -> Result<T, Status>) -> Result<T, Status> {
+    fork::look();
     // SeqCst, both: either stop sees us entering, or we see it stopping. Pairs with `stop`.
     ENTERING.fetch_add(1, Ordering::SeqCst);
     let result = must_run().and_then(|()| bind());
@@ -205,6 +210,7 @@ pub(crate) fn entering<T>(bind: impl FnOnce() -> Result<T, Status>) -> Result<T,
 /// What it gives out is the library's reference on itself, to be released when nothing of the
 /// library runs any more: by whoever returns to the host.
 pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> {
+    fork::look();
     let mut runtime = LOCK.take(until_ns).map_err(refused)?;
     must_run()?;
     if runtime.starts > 1 {
@@ -250,9 +256,13 @@ static AT_UNLOAD: extern "C" fn() = at_unload;
 extern "C" fn at_unload() {
     // From inside a callback there is nothing to wait for: the host breaks its own neck.
     let inside = gmp::getm().is_some_and(|m| !m.quiet());
-    if running() && !inside && !EXITING.load(Ordering::Relaxed) {
+    if EXITING.load(Ordering::Relaxed) {
+        return;
+    }
+    if running() && !inside {
         let _ = stop(i64::MAX);
     }
+    fork::unwatch();
 }
 
 /// Closes every gate and waits until no callback is on; false at the deadline.

@@ -16,7 +16,7 @@ use core::ptr;
 
 use crate::arch::{self, Gobuf, Regs};
 use crate::base::Printer;
-use crate::base::atomic::{AtomicI32, Ordering};
+use crate::base::atomic::{AtomicU64, Ordering};
 use crate::gmp::{self, M};
 use crate::stack::KeptStack;
 use crate::sys;
@@ -27,8 +27,8 @@ const REPORT_NS: i64 = 2_000_000_000;
 /// When the timer ends a report that did not heed its own bound.
 const END_NS: i64 = REPORT_NS + 200_000_000;
 
-/// The tid of the thread that reports, or 0.
-static DYING: AtomicI32 = AtomicI32::new(0);
+/// The thread that reports, by process and tid, since a fork leaves the parent's there; or 0.
+static DYING: AtomicU64 = AtomicU64::new(0);
 
 /// Only the thread that DYING names runs on it.
 static REPORT_STACK: KeptStack = KeptStack::new();
@@ -54,11 +54,15 @@ struct Report<'a> {
 
 /// Reports a death of the calling thread, and ends it. `[sig]`
 pub(crate) fn tell(death: &Death<'_>) {
-    let me = sys::gettid();
-    match DYING.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed) {
-        Ok(_) => {}
-        Err(dying) if dying == me => again(death),
-        Err(_) => sys::wait_for_the_end(),
+    let process = sys::getpid() as u64;
+    let me = process << 32 | sys::gettid() as u64;
+    let dying = DYING.load(Ordering::Relaxed);
+    if dying == me {
+        again(death)
+    }
+    let others = dying >> 32 == process;
+    if others || DYING.compare_exchange(dying, me, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+        sys::wait_for_the_end()
     }
     let mut report = Report { death, m: gmp::getm().filter(|m| m.busy()) };
     let mut left = Gobuf::default();

@@ -109,6 +109,22 @@ pub(crate) fn resident_bytes(addr: usize, bytes: usize) -> usize {
     resident
 }
 
+/// A word of zero in a page of its own that is zero again in the child of a fork. `None` before Linux
+/// 4.14. The page is to be given to [`release`].
+pub(crate) fn page_wiped_by_fork() -> Option<&'static core::sync::atomic::AtomicU32> {
+    let page = reserve(page_bytes(), 0)?;
+    // SAFETY: the reservation just made, page-aligned; all-zero is a valid word.
+    unsafe {
+        let wiped = commit(page, page_bytes())
+            && libc::madvise(page as *mut _, page_bytes(), libc::MADV_WIPEONFORK) == 0;
+        if !wiped {
+            release(page, page_bytes());
+            return None;
+        }
+        Some(&*(page as *const _))
+    }
+}
+
 /// A block of the process's heap, aligned for anything. `None` if there is no memory.
 pub(crate) fn allocate(bytes: usize) -> Option<*mut u8> {
     // SAFETY: any size will do.
