@@ -180,7 +180,9 @@ impl Panic {
     /// The message and what became of it.
     pub(super) fn print_text(&self, out: &mut Printer) {
         print_text(self.before(), self.text(), out);
-        if self.recovered.get() {
+        // One that repeats another is printed as that one, which says so already.
+        let repeats = self.before().is_some_and(|before| before.is_repeated(self.text()));
+        if self.recovered.get() && !repeats {
             out.bytes(b" [recovered]");
         }
     }
