@@ -119,7 +119,7 @@ pub(crate) unsafe fn finish(scope: Scope, caught: *mut *mut wharf_panic_info) ->
     loop {
         let panic = landed(scope);
         if let Some(panic) = panic.filter(|panic| panic.recovered.get()) {
-            status = if panic.hides_goexit() { WHARF_CANCELED } else { WHARF_RECOVERED };
+            status = if panic.hides_goexit_of(scope) { WHARF_CANCELED } else { WHARF_RECOVERED };
             panic.end(scope.on);
             panic.drop_it();
         } else if panic.is_some() {

@@ -51,6 +51,7 @@ pub(crate) fn goexit() -> ! {
     settle(on);
     let panic = Panic::new(None).filter(|_| on.scope().kind() != Kind::Wall);
     let Some(panic) = panic else { fatal(&|_| {}, &|out| out.bytes(b"wharf_goexit is not possible here")) };
+    panic.ends.set(Some(on.scope()));
     panic.begin(on);
     go_on(panic, on)
 }
