@@ -40,14 +40,17 @@ unsafe extern "C-unwind" fn deferreturn(buf: *mut Gobuf) {
     const OFFSET: usize = offset_of!(GStack, record) + offset_of!(G, host);
     // SAFETY: the host's side of a G, which lives in its slot. [slab]
     let on: &'static GStack = unsafe { &*buf.byte_sub(OFFSET).cast() };
-    on.record.host.finish.store(0, Ordering::Relaxed);
     close(Scope { on, mark: 0 });
     // SAFETY: the innermost scope is the one that ends.
     unsafe { run_deferred(ptr::from_ref(on).cast_mut().cast()) };
 }
 
-/// Drops what `longjmp` left inside a scope whose function has returned.
+/// Drops what `longjmp` left inside a scope whose function has ended. The switch of a base has nothing to do
+/// any more.
 fn close(scope: Scope) {
+    if scope.mark == 0 {
+        scope.on.record.host.finish.store(0, Ordering::Relaxed);
+    }
     while scope.on.scope().mark > scope.mark {
         scope.on.pop_scope(scope.on.scope().mark);
     }
@@ -114,7 +117,6 @@ unsafe fn again(scope: Scope) {
 #[inline(never)]
 pub(crate) unsafe fn finish(scope: Scope, caught: *mut *mut wharf_panic_info) -> Status {
     let mut status = WHARF_OK;
-    scope.on.record.host.finish.store(0, Ordering::Relaxed);
     close(scope);
     loop {
         let panic = landed(scope);
@@ -162,7 +164,6 @@ unsafe fn deliver(panic: &'static Panic, scope: Scope, caught: *mut *mut wharf_p
 #[inline(never)]
 pub(crate) fn unwound(scope: Scope) {
     close(scope);
-    scope.on.record.host.finish.store(0, Ordering::Relaxed);
     if scope.has_deferred(None) {
         scope.set_kind(Kind::Wall);
         // SAFETY: the scope is the innermost, and its function was unwound.
