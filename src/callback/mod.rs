@@ -220,7 +220,6 @@ impl Drop for Nested {
     #[cold]
     fn drop(&mut self) {
         panic::unwound(self.scope);
-        self.scope.on.pop_scope(self.scope.mark);
     }
 }
 

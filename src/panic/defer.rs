@@ -158,15 +158,22 @@ unsafe fn deliver(panic: &'static Panic, scope: Scope, caught: *mut *mut wharf_p
     status
 }
 
-/// Runs what was deferred in a scope that somebody else unwinds: a C++ exception, `pthread_exit`. No
-/// panic gets out of it.
+/// Ends a scope that is being unwound, by a panic that goes further or by somebody else: a C++ exception,
+/// `pthread_exit`. Runs what was deferred in it; no panic gets out of that.
 #[cold]
 #[inline(never)]
 pub(crate) fn unwound(scope: Scope) {
     close(scope);
+    if scope.on.scope().mark != scope.mark {
+        // It has ended: what was deferred in it has run on top of the frames that are unwound now.
+        return;
+    }
     if scope.has_deferred(None) {
         scope.set_kind(Kind::Wall);
         // SAFETY: the scope is the innermost, and its function was unwound.
         unsafe { again(scope) };
+    }
+    if scope.mark != 0 {
+        scope.on.pop_last_scope(scope.mark);
     }
 }
