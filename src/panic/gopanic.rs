@@ -139,7 +139,8 @@ fn go_on(panic: &'static Panic, on: &'static GStack) -> ! {
 unsafe fn run_on_top(panic: &Panic, on: &'static GStack) -> Option<Scope> {
     let mut scope = on.scope();
     while scope.kind() != Kind::Wall {
-        while let Some((f, arg)) = scope.on.pop_deferred() {
+        // What a deferred call defers is put where it runs.
+        while let Some((f, arg)) = on.pop_deferred().or_else(|| scope.on.pop_deferred()) {
             // SAFETY: as the caller says.
             unsafe { call_deferred(panic, on, f, arg) };
             if panic.recovered.get() {
