@@ -63,9 +63,8 @@ unsafe fn call<const TRY: bool>(f: EntryFn, arg: *mut c_void, m: &'static M, cau
     }
     let running = Running { m };
     let home = running.home();
-    if TRY {
-        home.set_base(Kind::Try);
-    }
+    // What the last callback left there counts no more.
+    home.set_base(kind(TRY));
     // SAFETY: [g0-sp] the top of a free stack; the buffer is the G's own. `f` by the caller's word.
     let landed = unsafe { arch::call_on_stack(f, arg, home.top, home.record.host.as_ptr()) };
     if landed != 0 {
@@ -153,7 +152,7 @@ unsafe fn at_closed_gate<const TRY: bool>(
     }
 }
 
-fn kind(is_try: bool) -> Kind {
+const fn kind(is_try: bool) -> Kind {
     if is_try { Kind::Try } else { Kind::Call }
 }
 
