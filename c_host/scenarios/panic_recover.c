@@ -492,6 +492,8 @@ int main(UNUSED int argc, char **argv)
     load_wharf();
     CHECK_EQ(W->recoverable(), 0);
     CHECK_EQ(W->defer(nothing, NULL), WHARF_ESTATE);
+    quietly(nothing, NULL, WHARF_OK);
+    call(recoverable_here, NULL); /* the try is over */
     int rounds = getenv("LD_PRELOAD") != NULL ? 1 : 3; /* valgrind's */
     for (int round = 0; round < rounds; round++) {
         if (is_case(argv, "plain"))
