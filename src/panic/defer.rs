@@ -16,7 +16,7 @@ use crate::gmp::{self, G, GStack, Kind, Scope};
 #[inline(always)]
 pub(crate) fn deferproc(f: EntryFn, arg: *mut c_void) -> Status {
     let Some(on) = gmp::innermost_g() else { return WHARF_ESTATE };
-    on.drop_dead_scopes(top_of(on));
+    on.drop_dead_scopes(top_of(on, arch::stack_pointer()));
     let base = on.scope().mark == 0;
     if on.push_deferred(f, arg).is_none() {
         return WHARF_ENOMEM;
@@ -28,10 +28,9 @@ pub(crate) fn deferproc(f: EntryFn, arg: *mut c_void) -> Status {
     WHARF_OK
 }
 
-/// Where the frames of `on` end: here, or where it left its stack.
+/// Where the frames of `on` end: at `sp`, or where it left its stack.
 #[inline(always)]
-pub(super) fn top_of(on: &GStack) -> usize {
-    let sp = arch::stack_pointer();
+pub(super) fn top_of(on: &GStack, sp: usize) -> usize {
     if on.contains(sp) { sp } else { on.sched_sp() }
 }
 

@@ -24,10 +24,12 @@ use crate::sys::unwind::{self, Context, Exception, Unwinding};
 const LANDED: u32 = 1;
 
 /// Raises a panic. `raised`: the stack pointer of the function that the host called. `frames`: where it
-/// comes from, if those frames are gone already.
+/// comes from, if those frames are gone already. Not inlined, as nothing here that the host's calls lead
+/// to: what a `longjmp` left is told by lying below `raised`, and a large frame would reach below that, too.
+#[inline(never)]
 pub(crate) fn gopanic(message: &[u8], raised: usize, frames: &[usize]) -> ! {
     let Some(on) = gmp::innermost_g() else { fatal(&|_| {}, &|out| out.indented(message)) };
-    settle(on);
+    settle(on, raised);
     let before = Panic::innermost(on);
     let panic = if is_awaited(on) { Panic::new(Some(message)) } else { None };
     let Some(panic) = panic else {
@@ -43,12 +45,13 @@ pub(crate) fn gopanic(message: &[u8], raised: usize, frames: &[usize]) -> ! {
     go_on(panic, on)
 }
 
-/// Ends the innermost scope with `WHARF_CANCELED`, after what was deferred in it.
-pub(crate) fn goexit() -> ! {
+/// Ends the innermost scope with `WHARF_CANCELED`, after what was deferred in it. `raised`: as above.
+#[inline(never)]
+pub(crate) fn goexit(raised: usize) -> ! {
     let Some(on) = gmp::innermost_g() else {
         fatal(&|_| {}, &|out| out.bytes(b"wharf_goexit outside a callback"))
     };
-    settle(on);
+    settle(on, raised);
     let panic = Panic::new(None).filter(|_| on.scope().kind() != Kind::Wall);
     let Some(panic) = panic else { fatal(&|_| {}, &|out| out.bytes(b"wharf_goexit is not possible here")) };
     panic.ends.set(Some(on.scope()));
@@ -57,17 +60,19 @@ pub(crate) fn goexit() -> ! {
 }
 
 /// Whether a panic now would not end the process at once.
-pub(crate) fn is_recoverable() -> bool {
+#[inline(never)]
+pub(crate) fn is_recoverable(asked: usize) -> bool {
     gmp::innermost_g().is_some_and(|on| {
-        settle(on);
+        settle(on, asked);
         is_awaited(on)
     })
 }
 
 /// The panic because of which the calling deferred call runs; it ends here. Null if there is none.
-pub(crate) fn gorecover() -> *mut wharf_panic_info {
+#[inline(never)]
+pub(crate) fn gorecover(asked: usize) -> *mut wharf_panic_info {
     let recoverable = gmp::innermost_g().and_then(|on| {
-        settle(on);
+        settle(on, asked);
         let panic = Panic::innermost(on)?;
         let deferred = panic.deferred.get()?;
         let direct = deferred.mark == on.position().0;
@@ -79,9 +84,10 @@ pub(crate) fn gorecover() -> *mut wharf_panic_info {
     })
 }
 
-/// Drops the scopes that were left by `longjmp`, and the panics whose deferred calls were.
-fn settle(on: &GStack) {
-    let top = top_of(on);
+/// Drops the scopes that were left by `longjmp`, and the panics whose deferred calls were. `sp`: of the
+/// function that the host called.
+fn settle(on: &GStack, sp: usize) {
+    let top = top_of(on, sp);
     on.drop_dead_scopes(top);
     while let Some(panic) = Panic::innermost(on) {
         let left = |deferred: Deferred| on.contains(deferred.sp) && deferred.sp < top;
