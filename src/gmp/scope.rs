@@ -31,6 +31,9 @@ pub(crate) enum Kind {
     Try,
     /// A frame that is being unwound by somebody else: no panic gets past it.
     Wall,
+    /// A scope that was left by `longjmp`, with others further in since: nothing ends there, and what was
+    /// deferred in it is dropped.
+    Left,
 }
 
 /// A mark or a deferred call.
@@ -75,6 +78,7 @@ const ENTRY: usize = size_of::<Entry>();
 const KIND: usize = 3;
 const TRY: usize = Kind::Try as usize;
 const WALL: usize = Kind::Wall as usize;
+const LEFT: usize = Kind::Left as usize;
 const _: () = assert!(ENTRY.is_multiple_of(KIND + 1));
 
 impl GStack {
@@ -88,7 +92,7 @@ impl GStack {
     /// Takes one more entry, and says where it ends; `None` if there is no memory. Its contents are
     /// stale.
     #[inline(always)]
-    fn take_entry(&self) -> Option<usize> {
+    fn take_entry(&'static self) -> Option<usize> {
         let scopes = &self.record.scopes;
         let end = scopes.depth.get() + ENTRY;
         if end > scopes.room.get() {
@@ -108,7 +112,7 @@ impl GStack {
     /// Makes room for twice as much.
     #[cold]
     #[inline(never)]
-    fn grow(&self) -> Option<()> {
+    fn grow(&'static self) -> Option<()> {
         let scopes = &self.record.scopes;
         let (old, room) = (scopes.entries.get(), scopes.room.get());
         let bytes = (2 * room).next_multiple_of(sys::page_bytes());
@@ -123,8 +127,21 @@ impl GStack {
         }
         scopes.entries.set(new);
         scopes.room.set(bytes);
+        self.rename_marks(old);
         self.release_entries(old, room);
         Some(())
+    }
+
+    /// Has the frames of the marks' switches name the entries where they are now; they were at `old`.
+    fn rename_marks(&'static self, old: usize) {
+        for scope in core::iter::successors(Some(self.scope()), |scope| scope.outward()) {
+            let Some(slot) = scope.slot() else { return };
+            let before = slot as usize - self.record.scopes.entries.get() + old;
+            if scope.names(before) {
+                // SAFETY: [g0-sp] the last word of the switch's frame, or what looks like one that is dead.
+                unsafe { *(scope.sp() as *mut usize) = slot as usize };
+            }
+        }
     }
 
     /// Gives back what `grow` has mapped.
@@ -138,7 +155,7 @@ impl GStack {
     /// Begins a scope inside the callback: its mark, and where the switch writes its stack pointer.
     /// `None` if there is no memory.
     #[inline(always)]
-    pub(crate) fn push_scope(&self, kind: Kind) -> Option<(usize, *mut usize)> {
+    pub(crate) fn push_scope(&'static self, kind: Kind) -> Option<(usize, *mut usize)> {
         let scopes = &self.record.scopes;
         let mark = self.take_entry()?;
         let entry = self.entry(mark);
@@ -194,6 +211,19 @@ impl GStack {
         }
     }
 
+    /// As [`drop_dead_scopes`](GStack::drop_dead_scopes), and those whose frames were written over since.
+    #[inline(always)]
+    pub(crate) fn drop_lost_scopes(&'static self, sp: usize) {
+        loop {
+            self.drop_dead_scopes(sp);
+            let scope = self.scope();
+            if scope.kind() != Kind::Left && scope.stands() {
+                return;
+            }
+            self.pop_last_scope(scope.mark);
+        }
+    }
+
     /// The innermost scope's mark, and where the list ends.
     #[inline(always)]
     pub(crate) fn position(&self) -> (usize, usize) {
@@ -208,7 +238,7 @@ impl GStack {
 
     /// Defers `f(arg)` to the end of the innermost scope; `None` if there is no memory.
     #[inline(always)]
-    pub(crate) fn push_deferred(&self, f: EntryFn, arg: *mut c_void) -> Option<()> {
+    pub(crate) fn push_deferred(&'static self, f: EntryFn, arg: *mut c_void) -> Option<()> {
         let entry = self.entry(self.take_entry()?);
         entry.sp.set(0);
         entry.f.set(Some(f));
@@ -241,6 +271,7 @@ impl Scope {
         match entry.arg.get() & KIND {
             TRY => Kind::Try,
             WALL => Kind::Wall,
+            LEFT => Kind::Left,
             _ => Kind::Call,
         }
     }
@@ -255,6 +286,20 @@ impl Scope {
     /// The stack pointer of its switch, which a panic comes back to.
     pub(crate) fn sp(self) -> usize {
         self.entry().map_or(self.on.host_sp(), |entry| entry.sp.get())
+    }
+
+    /// Whether its switch's frame still names it: no other frame has been written over that.
+    #[inline(always)]
+    pub(crate) fn stands(self) -> bool {
+        self.slot().is_none_or(|slot| self.names(slot as usize))
+    }
+
+    /// Whether its switch's frame has this for its last word. As yet without a frame, it is just made.
+    #[inline(always)]
+    fn names(self, slot: usize) -> bool {
+        let sp = self.sp();
+        // SAFETY: [g0-sp] where a switch was on this stack, which is in use.
+        sp == 0 || self.on.contains(sp) && unsafe { *(sp as *const usize) } == slot
     }
 
     /// Where its switch writes its stack pointer; the base's does so to the G.

@@ -16,7 +16,7 @@ use crate::gmp::{self, G, GStack, Kind, Scope};
 #[inline(always)]
 pub(crate) fn deferproc(f: EntryFn, arg: *mut c_void) -> Status {
     let Some(on) = gmp::innermost_g() else { return WHARF_ESTATE };
-    on.drop_dead_scopes(top_of(on, arch::stack_pointer()));
+    on.drop_lost_scopes(top_of(on, arch::stack_pointer()));
     let base = on.scope().mark == 0;
     if on.push_deferred(f, arg).is_none() {
         return WHARF_ENOMEM;

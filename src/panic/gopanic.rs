@@ -31,6 +31,9 @@ pub(crate) fn gopanic(message: &[u8], raised: usize, frames: &[usize]) -> ! {
     let Some(on) = gmp::innermost_g() else { fatal(&|_| {}, &|out| out.indented(message)) };
     settle(on, raised);
     let before = Panic::innermost(on);
+    if is_awaited(on) {
+        reach::find_left(on);
+    }
     let panic = if is_awaited(on) { Panic::new(Some(message)) } else { None };
     let Some(panic) = panic else {
         fatal(&|out| print_before(before, message, out), &|out| print_text(before, message, out))
@@ -52,6 +55,7 @@ pub(crate) fn goexit(raised: usize) -> ! {
         fatal(&|_| {}, &|out| out.bytes(b"wharf_goexit outside a callback"))
     };
     settle(on, raised);
+    reach::find_left(on);
     let panic = Panic::new(None).filter(|_| on.scope().kind() != Kind::Wall);
     let Some(panic) = panic else { fatal(&|_| {}, &|out| out.bytes(b"wharf_goexit is not possible here")) };
     panic.ends.set(Some(on.scope()));
@@ -86,9 +90,9 @@ pub(crate) fn gorecover(asked: usize) -> *mut wharf_panic_info {
 
 /// Drops the scopes that were left by `longjmp`, and the panics whose deferred calls were. `sp`: of the
 /// function that the host called.
-fn settle(on: &GStack, sp: usize) {
+fn settle(on: &'static GStack, sp: usize) {
     let top = top_of(on, sp);
-    on.drop_dead_scopes(top);
+    on.drop_lost_scopes(top);
     while let Some(panic) = Panic::innermost(on) {
         let left = |deferred: Deferred| on.contains(deferred.sp) && deferred.sp < top;
         if !panic.deferred.get().is_some_and(left) {
@@ -110,6 +114,7 @@ fn scopes(on: &'static GStack) -> impl Iterator<Item = (Scope, Option<Scope>)> {
     };
     core::iter::successors(Some((on.scope(), None)), outward)
         .take_while(|(scope, _)| scope.kind() != Kind::Wall)
+        .filter(|(scope, _)| scope.kind() != Kind::Left)
 }
 
 /// Whether a try or a deferred call stands on the thread.
@@ -145,6 +150,11 @@ fn go_on(panic: &'static Panic, on: &'static GStack) -> ! {
 unsafe fn run_on_top(panic: &Panic, on: &'static GStack) -> Option<Scope> {
     let mut scope = on.scope();
     while scope.kind() != Kind::Wall {
+        if scope.kind() == Kind::Left {
+            scope.on.pop_scope(scope.mark);
+            scope = scope.on.scope();
+            continue;
+        }
         // What a deferred call defers is put where it runs.
         while let Some((f, arg)) = on.pop_deferred().or_else(|| scope.on.pop_deferred()) {
             // SAFETY: as the caller says.
