@@ -62,9 +62,8 @@ unsafe fn call<const TRY: bool>(f: EntryFn, arg: *mut c_void, m: &'static M, cau
     }
     let running = Running { m };
     let home = running.home();
-    if TRY {
-        home.set_base(Kind::Try);
-    }
+    // What the last callback left there counts no more.
+    home.set_base(kind(TRY));
     // SAFETY: [g0-sp] the top of a free stack; the buffer is the G's own. `f` by the caller's word.
     let landed = unsafe { arch::call_on_stack(f, arg, home.top, home.record.host.as_ptr()) };
     if landed != 0 {
@@ -157,7 +156,7 @@ unsafe fn at_closed_gate<const TRY: bool>(
     }
 }
 
-fn kind(is_try: bool) -> Kind {
+const fn kind(is_try: bool) -> Kind {
     if is_try { Kind::Try } else { Kind::Call }
 }
 
@@ -247,7 +246,6 @@ impl Drop for Nested {
     #[cold]
     fn drop(&mut self) {
         panic::unwound(self.scope);
-        self.scope.on.pop_scope(self.scope.mark);
     }
 }
 

@@ -69,7 +69,7 @@ unsafe fn text<'a>(msg: *const c_char) -> &'a [u8] {
 /// Context: any. Signals: safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn wharf_recoverable() -> c_int {
-    panic::is_recoverable().into()
+    panic::is_recoverable(stack_pointer()).into()
 }
 
 /// Has `fn(arg)` called when the innermost `wharf_call` or `wharf_try` ends, however it ends: by a
@@ -106,7 +106,7 @@ pub unsafe extern "C-unwind" fn wharf_defer(r#fn: wharf_fn, arg: *mut c_void) ->
 /// Context: any. Signals: not safe. Source: Go's recover.
 #[unsafe(no_mangle)]
 pub extern "C" fn wharf_recover() -> *mut wharf_panic_info {
-    panic::gorecover()
+    panic::gorecover(stack_pointer())
 }
 
 /// Ends the innermost `wharf_call` or `wharf_try` with `WHARF_CANCELED`, after its deferred calls. The
@@ -116,7 +116,7 @@ pub extern "C" fn wharf_recover() -> *mut wharf_panic_info {
 /// Source: Go's runtime.Goexit.
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn wharf_goexit() -> ! {
-    panic::goexit()
+    panic::goexit(stack_pointer())
 }
 
 /// Prints a panic as the report would: `panic: msg`, those before it, a blank line and the trace with

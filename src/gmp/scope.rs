@@ -31,6 +31,9 @@ pub(crate) enum Kind {
     Try,
     /// A frame that is being unwound by somebody else: no panic gets past it.
     Wall,
+    /// A scope that was left by `longjmp`, with others further in since: nothing ends there, and what was
+    /// deferred in it is dropped.
+    Left,
 }
 
 /// A mark or a deferred call.
@@ -75,6 +78,7 @@ const ENTRY: usize = size_of::<Entry>();
 const KIND: usize = 3;
 const TRY: usize = Kind::Try as usize;
 const WALL: usize = Kind::Wall as usize;
+const LEFT: usize = Kind::Left as usize;
 const _: () = assert!(ENTRY.is_multiple_of(KIND + 1));
 
 impl GStack {
@@ -87,7 +91,7 @@ impl GStack {
 
     /// Takes one more entry, and says where it ends; `None` if there is no room. Its contents are stale.
     #[inline(always)]
-    fn take_entry(&self) -> Option<usize> {
+    fn take_entry(&'static self) -> Option<usize> {
         let scopes = &self.record.scopes;
         let end = scopes.depth.get() + ENTRY;
         if end > scopes.room.get() {
@@ -107,7 +111,7 @@ impl GStack {
     /// Makes room for one more entry, if there is none; `None` if there is no memory.
     #[cold]
     #[inline(never)]
-    pub(crate) fn grow_scopes(&self) -> Option<()> {
+    pub(crate) fn grow_scopes(&'static self) -> Option<()> {
         let scopes = &self.record.scopes;
         let (old, room) = (scopes.entries.get(), scopes.room.get());
         if scopes.depth.get() + ENTRY <= room {
@@ -125,8 +129,21 @@ impl GStack {
         }
         scopes.entries.set(new);
         scopes.room.set(bytes);
+        self.rename_marks(old);
         self.release_entries(old, room);
         Some(())
+    }
+
+    /// Has the frames of the marks' switches name the entries where they are now; they were at `old`.
+    fn rename_marks(&'static self, old: usize) {
+        for scope in core::iter::successors(Some(self.scope()), |scope| scope.outward()) {
+            let Some(slot) = scope.slot() else { return };
+            let before = slot as usize - self.record.scopes.entries.get() + old;
+            if scope.names(before) {
+                // SAFETY: [g0-sp] the last word of the switch's frame, or what looks like one that is dead.
+                unsafe { *(scope.sp() as *mut usize) = slot as usize };
+            }
+        }
     }
 
     /// Gives back what `grow` has mapped.
@@ -140,7 +157,7 @@ impl GStack {
     /// Begins a scope inside the callback: its mark, and where the switch writes its stack pointer.
     /// `None` if there is no room.
     #[inline(always)]
-    pub(crate) fn push_scope(&self, kind: Kind) -> Option<(usize, *mut usize)> {
+    pub(crate) fn push_scope(&'static self, kind: Kind) -> Option<(usize, *mut usize)> {
         let scopes = &self.record.scopes;
         let mark = self.take_entry()?;
         let entry = self.entry(mark);
@@ -199,6 +216,20 @@ impl GStack {
         }
     }
 
+    /// As [`has_dead_scope`](GStack::has_dead_scope), or its frame was written over since.
+    #[inline(always)]
+    pub(crate) fn has_lost_scope(&'static self, sp: usize) -> bool {
+        let scope = self.scope();
+        scope.mark != 0 && (self.has_dead_scope(sp) || scope.kind() == Kind::Left || !scope.stands())
+    }
+
+    /// Drops the scopes that were left so.
+    pub(crate) fn drop_lost_scopes(&'static self, sp: usize) {
+        while self.has_lost_scope(sp) {
+            self.pop_last_scope(self.scope().mark);
+        }
+    }
+
     /// The innermost scope's mark, and where the list ends.
     #[inline(always)]
     pub(crate) fn position(&self) -> (usize, usize) {
@@ -213,7 +244,7 @@ impl GStack {
 
     /// Defers `f(arg)` to the end of the innermost scope; `None` if there is no room.
     #[inline(always)]
-    pub(crate) fn push_deferred(&self, f: EntryFn, arg: *mut c_void) -> Option<()> {
+    pub(crate) fn push_deferred(&'static self, f: EntryFn, arg: *mut c_void) -> Option<()> {
         let entry = self.entry(self.take_entry()?);
         entry.sp.set(0);
         entry.f.set(Some(f));
@@ -246,6 +277,7 @@ impl Scope {
         match entry.arg.get() & KIND {
             TRY => Kind::Try,
             WALL => Kind::Wall,
+            LEFT => Kind::Left,
             _ => Kind::Call,
         }
     }
@@ -260,6 +292,20 @@ impl Scope {
     /// The stack pointer of its switch, which a panic comes back to.
     pub(crate) fn sp(self) -> usize {
         self.entry().map_or(self.on.host_sp(), |entry| entry.sp.get())
+    }
+
+    /// Whether its switch's frame still names it: no other frame has been written over that.
+    #[inline(always)]
+    pub(crate) fn stands(self) -> bool {
+        self.slot().is_none_or(|slot| self.names(slot as usize))
+    }
+
+    /// Whether its switch's frame has this for its last word. As yet without a frame, it is just made.
+    #[inline(always)]
+    fn names(self, slot: usize) -> bool {
+        let sp = self.sp();
+        // SAFETY: [g0-sp] where a switch was on this stack, which is in use.
+        sp == 0 || self.on.contains(sp) && unsafe { *(sp as *const usize) } == slot
     }
 
     /// Where its switch writes its stack pointer; the base's does so to the G.

@@ -24,11 +24,16 @@ use crate::sys::unwind::{self, Context, Exception, Unwinding};
 const LANDED: u32 = 1;
 
 /// Raises a panic. `raised`: the stack pointer of the function that the host called. `frames`: where it
-/// comes from, if those frames are gone already.
+/// comes from, if those frames are gone already. Not inlined, as nothing here that the host's calls lead
+/// to: what a `longjmp` left is told by lying below `raised`, and a large frame would reach below that, too.
+#[inline(never)]
 pub(crate) fn gopanic(message: &[u8], raised: usize, frames: &[usize]) -> ! {
     let Some(on) = gmp::innermost_g() else { fatal(&|_| {}, &|out| out.indented(message)) };
-    settle(on);
+    settle(on, raised);
     let before = Panic::innermost(on);
+    if is_awaited(on) {
+        reach::find_left(on);
+    }
     let panic = if is_awaited(on) { Panic::new(Some(message)) } else { None };
     let Some(panic) = panic else {
         fatal(&|out| print_before(before, message, out), &|out| print_text(before, message, out))
@@ -43,30 +48,35 @@ pub(crate) fn gopanic(message: &[u8], raised: usize, frames: &[usize]) -> ! {
     go_on(panic, on)
 }
 
-/// Ends the innermost scope with `WHARF_CANCELED`, after what was deferred in it.
-pub(crate) fn goexit() -> ! {
+/// Ends the innermost scope with `WHARF_CANCELED`, after what was deferred in it. `raised`: as above.
+#[inline(never)]
+pub(crate) fn goexit(raised: usize) -> ! {
     let Some(on) = gmp::innermost_g() else {
         fatal(&|_| {}, &|out| out.bytes(b"wharf_goexit outside a callback"))
     };
-    settle(on);
+    settle(on, raised);
+    reach::find_left(on);
     let panic = Panic::new(None).filter(|_| on.scope().kind() != Kind::Wall);
     let Some(panic) = panic else { fatal(&|_| {}, &|out| out.bytes(b"wharf_goexit is not possible here")) };
+    panic.ends.set(Some(on.scope()));
     panic.begin(on);
     go_on(panic, on)
 }
 
 /// Whether a panic now would not end the process at once.
-pub(crate) fn is_recoverable() -> bool {
+#[inline(never)]
+pub(crate) fn is_recoverable(asked: usize) -> bool {
     gmp::innermost_g().is_some_and(|on| {
-        settle(on);
+        settle(on, asked);
         is_awaited(on)
     })
 }
 
 /// The panic because of which the calling deferred call runs; it ends here. Null if there is none.
-pub(crate) fn gorecover() -> *mut wharf_panic_info {
+#[inline(never)]
+pub(crate) fn gorecover(asked: usize) -> *mut wharf_panic_info {
     let recoverable = gmp::innermost_g().and_then(|on| {
-        settle(on);
+        settle(on, asked);
         let panic = Panic::innermost(on)?;
         let deferred = panic.deferred.get()?;
         let direct = deferred.mark == on.position().0;
@@ -78,10 +88,11 @@ pub(crate) fn gorecover() -> *mut wharf_panic_info {
     })
 }
 
-/// Drops the scopes that were left by `longjmp`, and the panics whose deferred calls were.
-fn settle(on: &GStack) {
-    let top = top_of(on);
-    on.drop_dead_scopes(top);
+/// Drops the scopes that were left by `longjmp`, and the panics whose deferred calls were. `sp`: of the
+/// function that the host called.
+fn settle(on: &'static GStack, sp: usize) {
+    let top = top_of(on, sp);
+    on.drop_lost_scopes(top);
     while let Some(panic) = Panic::innermost(on) {
         let left = |deferred: Deferred| on.contains(deferred.sp) && deferred.sp < top;
         if !panic.deferred.get().is_some_and(left) {
@@ -103,6 +114,7 @@ fn scopes(on: &'static GStack) -> impl Iterator<Item = (Scope, Option<Scope>)> {
     };
     core::iter::successors(Some((on.scope(), None)), outward)
         .take_while(|(scope, _)| scope.kind() != Kind::Wall)
+        .filter(|(scope, _)| scope.kind() != Kind::Left)
 }
 
 /// Whether a try or a deferred call stands on the thread.
@@ -138,7 +150,13 @@ fn go_on(panic: &'static Panic, on: &'static GStack) -> ! {
 unsafe fn run_on_top(panic: &Panic, on: &'static GStack) -> Option<Scope> {
     let mut scope = on.scope();
     while scope.kind() != Kind::Wall {
-        while let Some((f, arg)) = scope.on.pop_deferred() {
+        if scope.kind() == Kind::Left {
+            scope.on.pop_scope(scope.mark);
+            scope = scope.on.scope();
+            continue;
+        }
+        // What a deferred call defers is put where it runs.
+        while let Some((f, arg)) = on.pop_deferred().or_else(|| scope.on.pop_deferred()) {
             // SAFETY: as the caller says.
             unsafe { call_deferred(panic, on, f, arg) };
             if panic.recovered.get() {

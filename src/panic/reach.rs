@@ -5,7 +5,7 @@ use core::ptr;
 
 use super::info::Panic;
 use crate::arch::{self, Regs};
-use crate::gmp::{self, Scope};
+use crate::gmp::{self, GStack, Kind, Scope};
 use crate::sys::{self, unwind};
 
 /// Whether unwinding from here comes to the switch of `scope`. Where it comes to a frame without
@@ -35,6 +35,45 @@ fn goes_on(sp: usize, scope: Scope) -> bool {
 fn is_one_stack(lo: usize, hi: usize) -> bool {
     const FAR: usize = 1 << 20;
     lo < hi && hi - lo < FAR && (lo..hi).step_by(sys::page_bytes()).all(sys::readable)
+}
+
+/// Finds the scopes on the stacks from `on` outward that a `longjmp` left, and that the frames from here no
+/// longer lead to although others lie where theirs were. The innermost of a stack is dropped.
+pub(super) fn find_left(on: &'static GStack) {
+    for on in core::iter::successors(Some(on), |on| on.parent()).filter(|on| on.scope().mark != 0) {
+        let mut rest = Some(on.scope());
+        unwind::backtrace(&mut |frame| {
+            let (pc, sp) = (frame.pc(), frame.sp());
+            let switch = if arch::is_switch(pc) { arch::switch_sp(frame.register(Regs::FP)) } else { 0 };
+            if switch == on.host_sp() {
+                rest = passed(rest, usize::MAX);
+            } else if on.contains(switch) {
+                rest = passed(rest, switch);
+                rest =
+                    rest.and_then(|scope| if scope.sp() == switch { scope.outward() } else { Some(scope) });
+            } else if on.contains(sp) {
+                rest = passed(rest, sp);
+            }
+            pc != 0 && rest.is_some_and(|scope| scope.mark != 0)
+        });
+        // Behind frames without tables.
+        for scope in core::iter::successors(rest, |scope| scope.outward()).filter(|scope| !scope.stands()) {
+            scope.set_kind(Kind::Left);
+        }
+        while on.scope().kind() == Kind::Left {
+            on.pop_scope(on.scope().mark);
+        }
+    }
+}
+
+/// The scopes from `rest` outward whose switches lie at `sp` or above; the others were left.
+fn passed(rest: Option<Scope>, sp: usize) -> Option<Scope> {
+    let mut rest = rest;
+    while let Some(scope) = rest.filter(|scope| scope.mark != 0 && scope.sp() < sp) {
+        scope.set_kind(Kind::Left);
+        rest = scope.outward();
+    }
+    rest
 }
 
 /// Puts the frames from here outward into a panic's trace.
