@@ -262,6 +262,7 @@ extern "C" fn at_unload() {
     if running() && !inside {
         let _ = stop(i64::MAX);
     }
+    gmp::table_abandon();
     fork::unwatch();
 }
 

@@ -49,6 +49,13 @@ pub(crate) fn draw() -> usize {
     drawn
 }
 
+/// A number that is another in each process, and the same in it from exec on, whoever asks. `[sig]`
+pub(crate) fn process_constant() -> usize {
+    // Where the kernel has put its own code. (Not AT_RANDOM: that is the stack protector's secret.)
+    // SAFETY: reads the auxiliary vector.
+    unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) as usize }
+}
+
 /// Makes a reserved range readable and writable. `[sig]`
 ///
 /// # Safety
