@@ -20,6 +20,7 @@ const FLAGS: &[&str] = &[
     "-Werror",
     "-Iinclude",
     "-Ic_host",
+    "-Ic_host/plugins",
 ];
 
 /// Where hosts are built, and the library they are run with.
