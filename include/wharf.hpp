@@ -69,9 +69,10 @@ namespace detail {
 
 using names = const char *(*)(int status);
 
-[[noreturn]] inline void fail(int status, names name, names meaning, void (*panic)(const char *msg))
+[[noreturn]] inline void fail(int status, names name, names meaning, void (*panic)(const char *msg),
+                              const char *more = "")
 {
-    const std::string text = std::string(name(status)) + ": " + meaning(status);
+    const std::string text = std::string(name(status)) + ": " + meaning(status) + more;
 #if WHARF_HPP_EXCEPTIONS
     (void)panic;
     throw error(status, text);
@@ -248,7 +249,7 @@ private:
 
 template <> class slot<void> {
 public:
-    template <class F> void fill(F &&f) { std::forward<F>(f)(); }
+    template <class F> void fill(F &&f) { static_cast<void>(std::forward<F>(f)()); }
     void get() const noexcept {}
     void take() const noexcept {}
 };
@@ -279,13 +280,13 @@ template <class F> void run_small(void *arg)
 {
     alignas(F) unsigned char bytes[sizeof(void *)];
     std::memcpy(bytes, &arg, sizeof arg);
-    std::move(*static_cast<F *>(static_cast<void *>(bytes)))();
+    static_cast<void>(std::move(*static_cast<F *>(static_cast<void *>(bytes)))());
 }
 
 template <class F> void run_kept(void *arg)
 {
     const std::unique_ptr<F> f(static_cast<F *>(arg));
-    std::move(*f)();
+    static_cast<void>(std::move(*f)());
 }
 
 template <class F> int defer(const wharf_api *api, F &&f, std::true_type)
@@ -319,20 +320,20 @@ public:
     explicit operator bool() const noexcept { return ok(); }
     int status() const noexcept { return status_; }
 
-    /* What the callable returned; where it has not, wharf::error. */
+    /* What the callable returned; where it has not, wharf::error with the panic's message. */
     typename std::add_lvalue_reference<T>::type value() &
     {
-        detail::check(api_, status_);
+        check();
         return slot_.get();
     }
     detail::looked_at<T> value() const &
     {
-        detail::check(api_, status_);
+        check();
         return slot_.get();
     }
     T value() &&
     {
-        detail::check(api_, status_);
+        check();
         return slot_.take();
     }
 
@@ -343,6 +344,12 @@ public:
 private:
     friend class runtime;
     explicit result(const wharf_api *api) noexcept : api_(api), status_(WHARF_OK) {}
+    void check() const
+    {
+        if (status_ != WHARF_OK)
+            detail::fail(status_, api_->status_name, api_->strerror, api_->panic,
+                         (panic_ ? std::string(": ") + panic_.message() : std::string()).c_str());
+    }
 
     const wharf_api *api_;
     int status_;

@@ -15,7 +15,7 @@
 
 #include "scenario.h"
 
-static int alive;
+static thread_local int alive;
 
 struct Object {
     Object() { alive++; }
@@ -127,11 +127,33 @@ static void panics(const wharf::runtime &rt)
         CHECK(!"a value that is not there");
     } catch (const wharf::error &error) {
         CHECK_EQ(error.status(), WHARF_PANICKED);
+        CHECK(strstr(error.what(), ": boom: deep") != nullptr);
     }
     wharf::panic_info taken = std::move(failed.panic());
     CHECK(taken && !failed.panic());
     taken = wharf::panic_info();
     CHECK(!taken && *taken.message() == '\0' && taken.text().empty() && taken.trace().empty());
+}
+
+/* A frame that looks at all that passes, and lets it pass. */
+NOINLINE static void boom_in_catch_all(const wharf::runtime &rt)
+{
+    try {
+        boom(rt, "past catch (...)");
+    } catch (const std::exception &) {
+        CHECK(!"a panic is no exception");
+    } catch (...) {
+        alive += 100;
+        throw;
+    }
+}
+
+static void panics_past_catch_all(const wharf::runtime &rt)
+{
+    const wharf::result<void> ended = rt.try_call([&] { boom_in_catch_all(rt); });
+    CHECK(strcmp(ended.panic().message(), "boom: past catch (...)") == 0);
+    CHECK_EQ(alive, 100);
+    alive = 0;
 }
 
 /* Small callables and large ones, in order, however the call ends. */
@@ -195,6 +217,7 @@ static void all(const wharf::runtime &rt)
     CHECK_EQ(alive, 0);
     exceptions(rt);
     panics(rt);
+    panics_past_catch_all(rt);
     deferred(rt);
     CHECK_EQ(alive, 0);
 }
