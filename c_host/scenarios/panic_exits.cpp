@@ -23,6 +23,7 @@
 #include <atomic>
 #include <csetjmp>
 #include <exception>
+#include <initializer_list>
 
 #include "scenario.h"
 
@@ -371,6 +372,59 @@ static void recovers_after_jumps(void *)
     W->panic("BOOM");
 }
 
+/* What was jumped over lies further out than what goes on, in frames that have long been others. */
+static void boom_and_count(void *)
+{
+    defer(count_only, nullptr);
+    boom(nullptr);
+}
+
+static void goexit(void *)
+{
+    W->goexit();
+}
+
+static void jump_then_deeper(void *fn)
+{
+    jump_over(plain_inmost, true);
+    jump_over(plain_inmost, false);
+    deeper(65536, reinterpret_cast<wharf_fn>(fn), nullptr);
+}
+
+static void call_between(void *fn)
+{
+    jump_over(plain_inmost, true);
+    deeper(65536, jump_then_deeper, fn);
+}
+
+static void recovers_deeper(void *fn)
+{
+    defer(recover, nullptr);
+    jump_then_deeper(fn);
+}
+
+static void defer_count(void *)
+{
+    defer(count_only, nullptr);
+}
+
+static void jumps_overlaid()
+{
+    for (wharf_fn outer : {jump_then_deeper, call_between}) {
+        deferred = 0;
+        CHECK_EQ(W->try_(outer, reinterpret_cast<void *>(boom), nullptr), WHARF_PANICKED);
+        CHECK_EQ(W->try_(outer, reinterpret_cast<void *>(goexit), nullptr), WHARF_CANCELED);
+        CHECK_EQ(W->call(outer, reinterpret_cast<void *>(goexit)), WHARF_CANCELED);
+        CHECK_EQ(W->try_(outer, reinterpret_cast<void *>(boom_and_count), nullptr), WHARF_PANICKED);
+        CHECK_EQ(deferred.load(), 1);
+        CHECK_EQ(W->call(outer, reinterpret_cast<void *>(defer_count)), WHARF_OK);
+        CHECK_EQ(deferred.load(), 2);
+    }
+    CHECK_EQ(W->call(recovers_deeper, reinterpret_cast<void *>(boom_and_count)), WHARF_RECOVERED);
+    CHECK_EQ(deferred.load(), 3);
+    CHECK_EQ(W->try_(recovers_deeper, reinterpret_cast<void *>(boom), nullptr), WHARF_RECOVERED);
+}
+
 enum { COUNTED = 2 * 2 * sizeof jumps / sizeof *jumps };
 
 static void longjmps()
@@ -391,6 +445,7 @@ static void longjmps()
         CHECK_EQ(W->try_(jumps_inside_and_panics, nullptr, nullptr), WHARF_PANICKED);
         CHECK_EQ(W->try_(recovers_after_jumps, nullptr, nullptr), WHARF_RECOVERED);
         CHECK_EQ(W->call(recovers_after_jumps, nullptr), WHARF_RECOVERED);
+        jumps_overlaid();
         check_sound();
         check_stacks(i);
     }

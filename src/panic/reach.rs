@@ -76,7 +76,12 @@ fn passed(rest: Option<Scope>, sp: usize) -> Option<Scope> {
     rest
 }
 
-/// Puts the frames from here outward into a panic's trace.
+/// Puts the frames from here outward into a panic's trace, but for those that raised it.
 pub(super) fn trace(panic: &Panic, raised: usize) {
-    unwind::backtrace(&mut |frame| frame.pc() != 0 && (frame.sp() <= raised || panic.trace(frame.pc())));
+    let mut begun = false;
+    unwind::backtrace(&mut |frame| {
+        // Stacks further out may lie lower.
+        begun |= frame.sp() > raised;
+        frame.pc() != 0 && (!begun || panic.trace(frame.pc()))
+    });
 }
