@@ -12,7 +12,6 @@
 
 use core::cell::Cell;
 use core::ffi::c_void;
-use core::ptr;
 
 use super::g::GStack;
 use crate::arch::EntryFn;
@@ -49,8 +48,9 @@ struct Entry {
 /// The entries of a stack. Places in the list are in bytes from its start.
 #[derive(Default)]
 pub(crate) struct Scopes {
-    /// Where it starts: in what the stack keeps for its user, or in a mapping.
-    entries: Cell<usize>,
+    /// Its first [`OWN`] bytes are what the stack keeps for its user. The rest is a mapping: where that
+    /// would start if all of the list were there; 0 until it is needed.
+    more: Cell<usize>,
     /// How much there is room for.
     room: Cell<usize>,
     /// How much is in use.
@@ -74,6 +74,10 @@ pub(crate) struct Scope {
 }
 
 const ENTRY: usize = size_of::<Entry>();
+const OWN: usize = KEPT_BYTES / ENTRY * ENTRY;
+/// How much address space the mapping takes, and how much of it is made accessible at a time.
+const MORE: usize = 16 << 20;
+const MORE_AT_A_TIME: usize = 64 << 10;
 /// Of a mark's `arg`; the rest is the mark outward of it.
 const KIND: usize = 3;
 const TRY: usize = Kind::Try as usize;
@@ -82,11 +86,12 @@ const LEFT: usize = Kind::Left as usize;
 const _: () = assert!(ENTRY.is_multiple_of(KIND + 1));
 
 impl GStack {
-    /// The entry that ends at `end`.
+    /// The entry that ends at `end`. It never moves: the switch may be about to write to it.
     #[inline(always)]
     fn entry(&self, end: usize) -> &Entry {
+        let start = if end <= OWN { self.top } else { self.record.scopes.more.get() };
         // SAFETY: [slab] `take_entry` has seen to it that there is one.
-        unsafe { &*((self.record.scopes.entries.get() + end - ENTRY) as *const Entry) }
+        unsafe { &*((start + end - ENTRY) as *const Entry) }
     }
 
     /// Takes one more entry, and says where it ends; `None` if there is no room. Its contents are stale.
@@ -104,54 +109,25 @@ impl GStack {
 
     /// Gives the list the room that the stack keeps for its user. For a stack just taken.
     pub(crate) fn init_scopes(&self) {
-        self.record.scopes.entries.set(self.top);
-        self.record.scopes.room.set(KEPT_BYTES);
+        self.record.scopes.room.set(OWN);
     }
 
     /// Makes room for one more entry, if there is none; `None` if there is no memory.
     #[cold]
     #[inline(never)]
-    pub(crate) fn grow_scopes(&'static self) -> Option<()> {
+    pub(crate) fn grow_scopes(&self) -> Option<()> {
         let scopes = &self.record.scopes;
-        let (old, room) = (scopes.entries.get(), scopes.room.get());
+        let room = scopes.room.get();
         if scopes.depth.get() + ENTRY <= room {
             return Some(());
         }
-        let bytes = (2 * room).next_multiple_of(sys::page_bytes());
-        let new = sys::reserve(bytes, 0)?;
-        // SAFETY: the reservation just made, larger than what is copied into it.
-        unsafe {
-            if !sys::commit(new, bytes) {
-                sys::release(new, bytes);
-                return None;
-            }
-            ptr::copy_nonoverlapping(old as *const u8, new as *mut u8, room);
+        if scopes.more.get() == 0 {
+            scopes.more.set(sys::reserve(MORE, 0)? - OWN);
         }
-        scopes.entries.set(new);
-        scopes.room.set(bytes);
-        self.rename_marks(old);
-        self.release_entries(old, room);
-        Some(())
-    }
-
-    /// Has the frames of the marks' switches name the entries where they are now; they were at `old`.
-    fn rename_marks(&'static self, old: usize) {
-        for scope in core::iter::successors(Some(self.scope()), |scope| scope.outward()) {
-            let Some(slot) = scope.slot() else { return };
-            let before = slot as usize - self.record.scopes.entries.get() + old;
-            if scope.names(before) {
-                // SAFETY: [g0-sp] the last word of the switch's frame, or what looks like one that is dead.
-                unsafe { *(scope.sp() as *mut usize) = slot as usize };
-            }
-        }
-    }
-
-    /// Gives back what `grow` has mapped.
-    fn release_entries(&self, entries: usize, room: usize) {
-        if entries != self.top {
-            // SAFETY: mapped by `grow`, and nobody's now.
-            unsafe { sys::release(entries, room) };
-        }
+        let used = room - OWN;
+        // SAFETY: the next part of our reservation.
+        let grown = used < MORE && unsafe { sys::commit(scopes.more.get() + room, MORE_AT_A_TIME) };
+        grown.then(|| scopes.room.set(room + MORE_AT_A_TIME))
     }
 
     /// Begins a scope inside the callback: its mark, and where the switch writes its stack pointer.
@@ -190,9 +166,12 @@ impl GStack {
         self.record.scopes.base.set(Kind::Call);
         self.record.host.finish.store(0, Ordering::Relaxed);
         let scopes = &self.record.scopes;
-        let (entries, room) = (scopes.entries.get(), scopes.room.get());
+        let more = scopes.more.replace(0);
         self.init_scopes();
-        self.release_entries(entries, room);
+        if more != 0 {
+            // SAFETY: mapped by `grow_scopes`, and nobody's now.
+            unsafe { sys::release(more + OWN, MORE) };
+        }
     }
 
     #[inline(always)]
