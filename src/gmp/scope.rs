@@ -94,6 +94,12 @@ impl GStack {
         unsafe { &*((start + end - ENTRY) as *const Entry) }
     }
 
+    /// Whether the next entry has no place in what the stack keeps.
+    #[inline(always)]
+    pub(crate) fn is_deep(&self) -> bool {
+        self.record.scopes.depth.get() + ENTRY > OWN
+    }
+
     /// Takes one more entry, and says where it ends; `None` if there is no room. Its contents are stale.
     #[inline(always)]
     fn take_entry(&'static self) -> Option<usize> {
@@ -183,7 +189,9 @@ impl GStack {
     /// which is on this stack.
     #[inline(always)]
     pub(crate) fn has_dead_scope(&self, sp: usize) -> bool {
-        let mark = self.record.scopes.mark.get();
+        let (mark, depth) = self.position();
+        // SAFETY: a mark is an entry that is in use.
+        unsafe { core::hint::assert_unchecked(mark <= depth) };
         mark != 0 && self.entry(mark).sp.get().wrapping_sub(self.lo) < sp - self.lo
     }
 
