@@ -21,7 +21,7 @@ use std::mem::{ManuallyDrop, MaybeUninit, transmute};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 use std::sync::Once;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::api::{self, RawFn};
 use super::hook;
@@ -260,8 +260,10 @@ fn take_back(thrown: *mut Exception) -> Payload {
 // ---- How std throws --------------------------------------------------------------------------
 
 static READY: AtomicBool = AtomicBool::new(false);
-/// What ends a thrown exception for those who cannot catch it: std's own function, by which our
-/// std's exceptions are told from those of another plugin's.
+/// The class of what std throws: Rust's.
+static CLASS: AtomicU64 = AtomicU64::new(0);
+/// What ends it for those who cannot catch it: a function in our own std, by which its exceptions are
+/// told from those of another plugin's std.
 static CLEANUP: AtomicUsize = AtomicUsize::new(0);
 /// Where in `rest` the payload stands, from 1.
 static PAYLOAD: AtomicUsize = AtomicUsize::new(0);
@@ -293,16 +295,17 @@ fn get_ready() {
 /// Looks at one that carries a known payload.
 unsafe fn learn(exception: *mut Exception, mark: [usize; 2]) {
     // SAFETY: of std's own making: a head, and behind it at least a box and what else it needs.
-    let (cleanup, rest) = unsafe { ((*exception).cleanup, (*exception).rest) };
+    let Exception { class, cleanup, rest, .. } = unsafe { exception.read() };
     let at = rest.windows(2).position(|words| words == mark);
     PAYLOAD.store(at.map_or(0, |at| at + 1), Ordering::Relaxed);
+    CLASS.store(class, Ordering::Relaxed);
     CLEANUP.store(cleanup, Ordering::Relaxed);
 }
 
 unsafe fn is_ours(exception: *mut Exception) -> bool {
     // SAFETY: every exception has a head.
     let (class, cleanup) = unsafe { ((*exception).class, (*exception).cleanup) };
-    class == u64::from_be_bytes(*b"MOZ\0RUST") && cleanup == CLEANUP.load(Ordering::Relaxed)
+    class == CLASS.load(Ordering::Relaxed) && cleanup == CLEANUP.load(Ordering::Relaxed)
 }
 
 // ---- To wharf --------------------------------------------------------------------------------

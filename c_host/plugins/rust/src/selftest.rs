@@ -32,7 +32,7 @@ fn values() {
 fn payloads() {
     let line = line!() + 1;
     let mut info = panicked(try_call(|| panic!("literal")));
-    assert_eq!(info.message(), format!("literal (src/selftest.rs:{line}:46)"));
+    assert_eq!(info.message(), format!("literal (src/selftest.rs:{line}:41)"));
     assert!(!info.is_cut() && !info.trace().is_empty() && info.earlier().next().is_none());
     assert!(info.to_string().starts_with("panic: literal (src/selftest.rs:"), "{info}");
     assert!(info.to_string().contains("payloads"), "{info}");
