@@ -39,12 +39,10 @@ struct Exception {
 }
 
 unsafe extern "C-unwind" {
-    fn _Unwind_RaiseException(exception: *mut Exception) -> c_int;
+    fn _Unwind_Resume(exception: *mut Exception) -> !;
 }
 unsafe extern "C" {
     fn _Unwind_GetGR(context: *mut c_void, register: c_int) -> usize;
-    fn _Unwind_SetGR(context: *mut c_void, register: c_int, value: usize);
-    fn _Unwind_SetIP(context: *mut c_void, pc: usize);
 }
 
 /// An entry into the plugin that is on, the gate's own record.
@@ -128,8 +126,7 @@ fn pass<F: FnOnce() -> R, R>(gate: Gate, body: F) -> R {
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 compile_error!("wharf's face is for x86-64 Linux");
 
-/// Of the DWARF registers: what a landing pad gets the exception in, and the frame pointer.
-const EXCEPTION_REGISTER: c_int = 0;
+/// The frame pointer's number in DWARF.
 const FRAME_POINTER: c_int = 6;
 
 // Frames name their personality by a word that holds its address.
@@ -159,32 +156,20 @@ unsafe extern "C-unwind" fn guarded(run: RawFn, task: *mut c_void, gate: *const 
         ".cfi_offset rbp, -16",
         "mov rbp, rsp",
         ".cfi_def_cfa_register rbp",
-        "lea rax, [rip + 2f]",
         "push rdx",
-        "push rax",
-        "sub rsp, 16",
+        "push rdx",
         "mov rax, rdi",
         "mov rdi, rsi",
         "call rax",
         "leave",
-        ".cfi_remember_state",
         ".cfi_def_cfa rsp, 8",
         "ret",
-        ".cfi_restore_state",
-        // Where the personality lands what comes by: the exception is in rax.
-        "2:",
-        "mov qword ptr [rbp - 16], 0",
-        "mov [rbp - 24], rax",
-        "mov rdi, [rbp - 8]",
-        "call {landed}",
-        "mov rdi, [rbp - 24]",
-        "call _Unwind_Resume@PLT",
-        "ud2",
         ".cfi_endproc",
-        landed = sym landed,
     )
 }
 
+/// The unwinder asks this about what comes by [`guarded`]. Nothing is to be done in that frame itself, so
+/// nothing lands there: what there is to do is done from here.
 unsafe extern "C-unwind" fn personality(
     version: c_int,
     actions: c_int,
@@ -194,43 +179,31 @@ unsafe extern "C-unwind" fn personality(
 ) -> c_int {
     const SEARCH_PHASE: c_int = 1;
     const FATAL_ERROR: c_int = 3;
-    const INSTALL_CONTEXT: c_int = 7;
     const CONTINUE_UNWIND: c_int = 8;
     if version != 1 {
         return FATAL_ERROR;
     }
-    // SAFETY: the frame of `guarded`, which keeps these two below its frame pointer.
-    let (gate, landing) = unsafe {
-        let fp = _Unwind_GetGR(context, FRAME_POINTER) as *const usize;
-        (*fp.sub(1) as *const Gate, *fp.sub(2))
-    };
-    if landing == 0 {
-        // It has landed already: this comes from a payload's destructor.
+    // SAFETY: the frame of `guarded`, which keeps the gate below its frame pointer; the gate is alive as
+    // long as that frame.
+    let gate = unsafe { &**(_Unwind_GetGR(context, FRAME_POINTER) as *const *const Gate).sub(1) };
+    if actions & SEARCH_PHASE == 0 {
+        leave(gate);
         return CONTINUE_UNWIND;
     }
-    if actions & SEARCH_PHASE == 0 {
-        // SAFETY: as the unwinder wants it.
-        unsafe {
-            _Unwind_SetGR(context, EXCEPTION_REGISTER, exception as usize);
-            _Unwind_SetIP(context, landing);
-        }
-        return INSTALL_CONTEXT;
-    }
-    // SAFETY: alive as long as the frame of `guarded`; the exception is being thrown.
+    // SAFETY: it is being thrown.
     unsafe {
-        match (*gate).probe {
+        match gate.probe {
             Some(mark) => learn(exception, mark),
-            None if is_ours(exception) => hand_over(&*gate, exception),
+            None if is_ours(exception) => hand_over(gate, exception),
             None => {}
         }
     }
     CONTINUE_UNWIND
 }
 
-/// Something that unwinds has come to the gate, and goes on outward after this.
-unsafe extern "C" fn landed(gate: *const Gate) {
-    // SAFETY: alive as long as the frame of `guarded`.
-    let gate = unsafe { &*gate };
+/// Something that unwinds goes out by the gate. No panic gets out of this: a payload's destructor may
+/// have one.
+extern "C" fn leave(gate: &Gate) {
     INNERMOST.set(gate.outer);
     let thrown = gate.thrown.replace(ptr::null_mut());
     if thrown.is_null() {
@@ -246,13 +219,10 @@ unsafe extern "C" fn landed(gate: *const Gate) {
 
 /// Has std catch what it has thrown, which ends the panic for it.
 fn take_back(thrown: *mut Exception) -> Payload {
-    let catch = catch_unwind(|| {
-        // SAFETY: thrown by our std and not caught; `catch_unwind` is there, so it does not return.
-        unsafe { _Unwind_RaiseException(thrown) };
-        std::process::abort()
-    });
+    // SAFETY: thrown by our std and not caught. It goes on from here, to the next who catches.
+    let catch = catch_unwind(|| unsafe { _Unwind_Resume(thrown) });
     match catch {
-        Ok(()) => unreachable!(),
+        Ok(never) => never,
         Err(payload) => payload,
     }
 }
@@ -310,7 +280,8 @@ unsafe fn is_ours(exception: *mut Exception) -> bool {
 
 // ---- To wharf --------------------------------------------------------------------------------
 
-/// Makes a panic wharf's. All its frames stand.
+/// Makes a panic wharf's. All its frames stand. Inlined: each frame costs.
+#[inline(always)]
 unsafe fn hand_over(gate: &Gate, exception: *mut Exception) -> ! {
     gate.thrown.set(exception);
     match PAYLOAD.load(Ordering::Relaxed) {
@@ -327,6 +298,7 @@ unsafe fn hand_over(gate: &Gate, exception: *mut Exception) -> ! {
     }
 }
 
+#[inline(always)]
 fn raise(payload: &(dyn Any + Send)) -> ! {
     // On the stack: unwinding it costs nothing.
     let mut text = hook::Text::<1024>::new();
