@@ -78,7 +78,9 @@ impl fmt::Display for NoLibrary {
                 "wharf: libwharf.so.0 is not loaded in this process; the host loads it before it calls the \
                  plugin, or passes its table to wharf::init"
             }
-            NoLibrary::OtherAbi => "wharf: the libwharf.so.0 of this process speaks another ABI than the plugin",
+            NoLibrary::OtherAbi => {
+                "wharf: the libwharf.so.0 of this process speaks another ABI than the plugin"
+            }
             NoLibrary::TooOld => "wharf: the libwharf.so.0 of this process is older than the plugin needs",
         })
     }

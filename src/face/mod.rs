@@ -126,7 +126,7 @@ pub fn defer(f: impl FnOnce() + 'static) -> Result<(), Error> {
     unsafe extern "C-unwind" fn deferred<F: FnOnce()>(f: *mut c_void) {
         // SAFETY: deferred below, called once.
         let f = unsafe { Box::from_raw(f.cast::<F>()) };
-        enter(move || f())
+        enter(f)
     }
     fn deferred_of<F: FnOnce()>(_: &F) -> RawFn {
         deferred::<F>
