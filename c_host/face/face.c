@@ -27,6 +27,9 @@
  * case eight
  * args: eight
  * stdout: OK
+ * case thread_exit
+ * args: thread_exit
+ * stdout: OK
  * case unload
  * args: unload
  * stdout: OK
@@ -58,6 +61,10 @@
  * args: in_destructor
  * status: signal SIGABRT
  * stderr~ ^panic: out of a destructor \(src/lib.rs:[0-9]+:[0-9]+\)\npanic: panic in a destructor during cleanup\n
+ * case caught_by_rust
+ * args: caught_by_rust
+ * status: signal SIGABRT
+ * stderr~ ^panic: from C \[swallowed by catch
  * case past_c
  * args: past_c
  * status: signal SIGABRT
@@ -79,7 +86,7 @@ typedef struct task {
 /* A plugin, and what is in it. */
 typedef struct plugin {
     void *handle;
-    wharf_fn panic, boom, catch, pass, panic_deferred, recover, panic_in_drop, panic_through;
+    wharf_fn panic, boom, catch, catch_of, pass, panic_deferred, recover, panic_in_drop, panic_through;
     void (*try)(const task *task, char *out, size_t bytes);
     int (*selftest)(void);
     int (*init)(const wharf_api *api);
@@ -111,6 +118,7 @@ static void load(plugin *plugin, const char *name)
     GET(plugin, panic);
     GET(plugin, boom);
     GET(plugin, catch);
+    GET(plugin, catch_of);
     GET(plugin, pass);
     GET(plugin, panic_deferred);
     GET(plugin, recover);
@@ -305,6 +313,19 @@ static void *panicking_thread(UNUSED void *arg)
     return NULL;
 }
 
+static void ends(UNUSED void *arg)
+{
+    pthread_exit(NULL);
+}
+
+static void *ending_thread(UNUSED void *arg)
+{
+    task inner = {ends, NULL};
+    task outer = {b.pass, &inner};
+    W->call(a.pass, &outer);
+    return NULL;
+}
+
 /* ---- unloading ---- */
 
 static pthread_barrier_t turn;
@@ -375,6 +396,9 @@ static void uncaught(char **argv)
         a.panic((void *)7);
     if (is_case(argv, "uncaught_deferred"))
         W->call(a.panic_deferred, (void *)1);
+    task of_c = {c_panic, NULL};
+    if (is_case(argv, "caught_by_rust"))
+        W->try_(a.catch_of, &of_c, NULL);
     if (is_case(argv, "in_destructor"))
         W->try_(a.panic_in_drop, NULL, NULL);
     if (is_case(argv, "no_library"))
@@ -457,6 +481,10 @@ int main(int argc, char **argv)
         for (int i = 0; i < 8; i++)
             join(threads[i]);
         dropped(400000 + 4000, 800000 + 8000);
+    }
+    if (is_case(argv, "thread_exit")) {
+        on_thread(ending_thread, NULL);
+        dropped(100, 100);
     }
     if (is_case(argv, "figures"))
         figures();

@@ -27,7 +27,7 @@
 ///
 /// In the body, `std::panic::catch_unwind` catches Rust panics of this plugin, as ever, and nothing is
 /// printed for those. It must not stand between a wharf panic that comes from another library and who
-/// gets it: Rust aborts then. [`try_call`](crate::try_call) may.
+/// gets it: the process ends then. [`try_call`](crate::try_call) may.
 #[macro_export]
 macro_rules! export {
     () => {};

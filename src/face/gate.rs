@@ -24,7 +24,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::api::{self, RawFn};
-use super::hook;
+use super::hook::{self, Text};
 
 /// What a Rust panic carries.
 pub(super) type Payload = Box<dyn Any + Send>;
@@ -209,7 +209,11 @@ extern "C" fn leave(gate: &Gate) {
     if thrown.is_null() {
         return;
     }
-    let payload = take_back(thrown);
+    give(gate, take_back(thrown));
+}
+
+/// Gives a payload to who wants it.
+fn give(gate: &Gate, payload: Payload) {
     // SAFETY: as `enter_keeping` says.
     match unsafe { gate.keep.as_mut() } {
         Some(keep) => *keep = Some(payload),
@@ -283,26 +287,23 @@ unsafe fn is_ours(exception: *mut Exception) -> bool {
 /// Makes a panic wharf's. All its frames stand. Inlined: each frame costs.
 #[inline(always)]
 unsafe fn hand_over(gate: &Gate, exception: *mut Exception) -> ! {
-    gate.thrown.set(exception);
+    // On the stack: unwinding it costs nothing.
+    let mut text = Text::<1024>::new();
     match PAYLOAD.load(Ordering::Relaxed) {
         // A std that we do not know: its panic ends before the frames do.
         0 => {
-            let payload = take_back(gate.thrown.replace(ptr::null_mut()));
-            raise(&*payload)
+            let payload = take_back(exception);
+            hook::describe(&*payload, &mut text);
+            give(gate, payload);
         }
-        // SAFETY: the payload stands there, and stays until the gate is passed.
-        at => unsafe {
-            let words = (&raw const (*exception).rest).cast::<usize>().add(at - 1);
-            raise(&**words.cast::<Payload>())
-        },
+        at => {
+            gate.thrown.set(exception);
+            // SAFETY: it stands there, and stays until the gate is left.
+            let payload =
+                unsafe { &*(&raw const (*exception).rest).cast::<usize>().add(at - 1).cast::<Payload>() };
+            hook::describe(&**payload, &mut text);
+        }
     }
-}
-
-#[inline(always)]
-fn raise(payload: &(dyn Any + Send)) -> ! {
-    // On the stack: unwinding it costs nothing.
-    let mut text = hook::Text::<1024>::new();
-    hook::describe(payload, &mut text);
     match api::table() {
         // SAFETY: a string.
         Ok(api) => unsafe { (api.panic_from)(text.as_c_str().as_ptr().cast::<c_char>(), ptr::null(), 0) },

@@ -22,20 +22,24 @@
 //!
 //! Not possible, and the end of the process, with a text that says so:
 //!
-//! * a Rust panic that meets C frames before a function made by `export!`: C without unwind tables
-//!   ("failed to initiate panic"), or an `extern "C"` function ("panic in a function that cannot unwind");
-//! * a panic that leaves a destructor that runs because of a panic ("panic in a destructor during
-//!   cleanup");
-//! * a `std::panic::catch_unwind` (or what has one inside: `std::thread::scope`, a thread's start) between a
-//!   wharf panic from outside the plugin, or [`goexit`], and who gets it ("Rust cannot catch foreign
-//!   exceptions").
+//! * a panic of wharf's that meets a `std::panic::catch_unwind` (or what has one inside:
+//!   `std::thread::scope`, a thread's start) on its way to who gets it: "swallowed by catch (...)". It is one
+//!   of wharf's if it comes from C, from another plugin, or from a callback further in;
+//! * [`goexit`] that meets one;
+//! * a Rust panic that meets C frames without having come by a function made by `export!` first: in C
+//!   without unwind tables "failed to initiate panic, error 5" (what the panic said is lost then), in an
+//!   `extern "C"` function "panic in a function that cannot unwind";
+//! * a panic that leaves a destructor that runs because of a panic: "panic in a destructor during
+//!   cleanup".
 //!
 //! Behind a cut (C frames without unwind tables, [`PanicInfo::is_cut`]) no destructor runs: Rust frames
 //! further out are left as by `longjmp`. Whoever calls such C functions from Rust, which is `unsafe`,
 //! answers for that.
 //!
-//! The plugin's own panic hook is run outside of these functions only. One that is set later than the first
-//! of them has run takes the place of the face's: messages then lack the place.
+//! The plugin's own panic hook is run outside of these functions only, and what is caught inside is not
+//! printed. A hook that is set when the first of them has run already takes the place of the face's:
+//! messages then lack the place. On a thread where a `longjmp` or a cut has left such a function, the face
+//! goes on believing that it is inside.
 //!
 //! # Unloading
 //!

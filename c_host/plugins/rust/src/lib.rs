@@ -88,6 +88,12 @@ wharf::export! {
         let _ = catch_unwind(|| panic!("BOOM"));
     }
 
+    /// Calls a function, and catches Rust panics by itself: none of wharf's.
+    pub unsafe fn plugin_catch_of(task: *const Task) {
+        // SAFETY: the host's word.
+        let _ = catch_unwind(|| unsafe { &*task }.run());
+    }
+
     /// Calls a function while it holds something.
     pub unsafe fn plugin_pass(task: *const Task) {
         let _held = Held;
