@@ -19,7 +19,7 @@ OUT ?= target/wharf
 
 SO      := libwharf.so.0
 VERSION := $(shell sed -n 's/^version *= *"\(.*\)"/\1/p;T;q' Cargo.toml)
-SOURCES := $(sort $(shell find src -name '*.rs')) Cargo.toml $(wildcard Cargo.lock)
+SOURCES := $(sort $(shell find src -name '*.rs' -not -path 'src/face/*')) Cargo.toml $(wildcard Cargo.lock)
 HEADERS := include/wharf.h include/wharf_dl.h include/wharf.hpp
 CARGO_DIR := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR)/$(notdir $(OUT)),$(OUT)/cargo)
 # Two makes may run at once, as tests do.
