@@ -131,6 +131,7 @@ fn standing_try(on: &'static GStack) -> Option<Scope> {
     (straight || reach::leads_to(found)).then_some(found)
 }
 
+#[inline(always)]
 fn go_on(panic: &'static Panic, on: &'static GStack) -> ! {
     if standing_try(on).is_some() {
         unwind_to_next(panic, on, scopes(on))
@@ -182,7 +183,9 @@ pub(super) fn unwind_outward(panic: &'static Panic, from: Scope) -> ! {
     unwind_to_next(panic, from.on, scopes(from.on).skip(1))
 }
 
-/// Unwinds to the first scope that has something to do.
+/// Unwinds to the first scope that has something to do. Inlined, as its neighbours are: each frame of
+/// wharf's own takes the unwinder as long as one of the host's.
+#[inline(always)]
 fn unwind_to_next(
     panic: &'static Panic,
     on: &'static GStack,
@@ -206,6 +209,7 @@ fn die(panic: &Panic, why: &[u8]) -> ! {
 
 /// Unwinds to the switch of `scope`. Until it is there, the panic is among those of the scope's stack:
 /// the stacks inward are left on the way.
+#[inline(always)]
 fn unwind_to(panic: &'static Panic, from: &'static GStack, scope: Scope) -> ! {
     panic.end(from);
     panic.target.set(Some(scope));
