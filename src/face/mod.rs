@@ -207,3 +207,8 @@ fn run<F: FnOnce() -> R, R>(
         (status, _) => Err(Error::of_status(status)),
     }
 }
+
+/// The README's program is compiled as it is printed.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
