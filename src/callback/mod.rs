@@ -63,7 +63,9 @@ unsafe fn call<const TRY: bool>(f: EntryFn, arg: *mut c_void, m: &'static M, cau
     let running = Running { m };
     let home = running.home();
     // What the last callback left there counts no more.
-    home.set_base(kind(TRY));
+    if TRY || cfg!(not(wharf_mutate = "panic_try")) {
+        home.set_base(kind(TRY));
+    }
     // SAFETY: [g0-sp] the top of a free stack; the buffer is the G's own. `f` by the caller's word.
     let landed = unsafe { arch::call_on_stack(f, arg, home.top, home.record.host.as_ptr()) };
     if landed != 0 {

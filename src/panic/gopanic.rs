@@ -31,7 +31,7 @@ pub(crate) fn gopanic(message: &[u8], raised: usize, frames: &[usize]) -> ! {
     let Some(on) = reach::innermost() else { fatal(&|_| {}, &|out| out.indented(message)) };
     settle(on, raised);
     let before = Panic::innermost(on);
-    if is_awaited(on) {
+    if cfg!(not(wharf_mutate = "panic_left")) && is_awaited(on) {
         reach::find_left(on);
     }
     let panic = if is_awaited(on) { Panic::new(Some(message)) } else { None };
@@ -259,10 +259,14 @@ fn land(panic: &Panic) -> ! {
     let mut inward = if panic.is_cut() { reach::innermost() } else { None };
     while let Some(on) = inward.filter(|on| !core::ptr::eq(*on, scope.on)) {
         inward = on.parent();
-        m.leave(on);
+        if cfg!(not(wharf_mutate = "panic_leave")) {
+            m.leave(on);
+        }
     }
     m.curg.store(core::ptr::from_ref(scope.on).cast_mut(), Ordering::Relaxed);
-    scope.on.record.out.sp.store(0, Ordering::Relaxed);
+    if cfg!(not(wharf_mutate = "panic_out")) {
+        scope.on.record.out.sp.store(0, Ordering::Relaxed);
+    }
     panic.landed.set(Some(scope.mark));
     // SAFETY: [g0-sp] the scope stands, and all inward of it is given up.
     unsafe { arch::gogo(scope.sp(), LANDED) }
