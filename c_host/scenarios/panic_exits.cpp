@@ -391,6 +391,22 @@ static void jump_then_deeper(void *fn)
     deeper(65536, reinterpret_cast<wharf_fn>(fn), nullptr);
 }
 
+/* In frames that have left all of it untouched. */
+static NOINLINE void hollow(wharf_fn fn)
+{
+    volatile char untouched[16384];
+    untouched[0] = 0;
+    fn(nullptr);
+    untouched[1] = 0;
+}
+
+static void jump_then_hollow(void *fn)
+{
+    jump_over(plain_inmost, false);
+    jump_over(plain_inmost, true);
+    hollow(reinterpret_cast<wharf_fn>(fn));
+}
+
 static void call_between(void *fn)
 {
     jump_over(plain_inmost, true);
@@ -420,6 +436,8 @@ static void jumps_overlaid()
         CHECK_EQ(W->call(outer, reinterpret_cast<void *>(defer_count)), WHARF_OK);
         CHECK_EQ(deferred.load(), 2);
     }
+    CHECK_EQ(W->try_(jump_then_hollow, reinterpret_cast<void *>(boom), nullptr), WHARF_PANICKED);
+    CHECK_EQ(W->call(jump_then_hollow, reinterpret_cast<void *>(goexit)), WHARF_CANCELED);
     CHECK_EQ(W->call(recovers_deeper, reinterpret_cast<void *>(boom_and_count)), WHARF_RECOVERED);
     CHECK_EQ(deferred.load(), 3);
     CHECK_EQ(W->try_(recovers_deeper, reinterpret_cast<void *>(boom), nullptr), WHARF_RECOVERED);

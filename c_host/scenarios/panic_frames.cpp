@@ -158,6 +158,31 @@ static void cut_to_deferred()
     CHECK_EQ(destroyed_1, 1); /* that of deferring_inside */
 }
 
+/* Cut on the host's stack inside a callback that goes on: it is back on its own stack, and gets out again. */
+static NOINLINE void where(void *at)
+{
+    *static_cast<uintptr_t *>(at) = HERE();
+}
+
+static void bare_boom_on_host(void *)
+{
+    on_host(mixed, as_arg(boom));
+}
+
+static void try_on_host(void *)
+{
+    deeper(16384, bare_boom_on_host, nullptr);
+}
+
+static void goes_on(void *)
+{
+    uintptr_t out;
+    int cut = is_cut(try_on_host, nullptr);
+    on_host(where, &out);
+    CHECK(cut);
+    CHECK(inside(thread_stack(), out));
+}
+
 /* ---- all with tables ---- */
 
 static void whole(void *fn)
@@ -285,6 +310,7 @@ static void all()
 {
     cuts();
     cut_to_deferred();
+    call(goes_on, nullptr);
     whole_ways();
     deferred = 0;
     readers();

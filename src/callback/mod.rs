@@ -62,8 +62,10 @@ unsafe fn call<const TRY: bool>(f: EntryFn, arg: *mut c_void, m: &'static M, cau
     }
     let running = Running { m };
     let home = running.home();
-    // What the last callback left there counts no more.
-    home.set_base(kind(TRY));
+    // Every end of a try takes it back.
+    if TRY {
+        home.set_base(Kind::Try);
+    }
     // SAFETY: [g0-sp] the top of a free stack; the buffer is the G's own. `f` by the caller's word.
     let landed = unsafe { arch::call_on_stack(f, arg, home.top, home.record.host.as_ptr()) };
     if landed != 0 {
@@ -71,7 +73,7 @@ unsafe fn call<const TRY: bool>(f: EntryFn, arg: *mut c_void, m: &'static M, cau
         // SAFETY: the base's switch has come back here.
         return unsafe { landed_home(m, caught) };
     }
-    if TRY {
+    if TRY && cfg!(not(wharf_mutate = "panic_try")) {
         home.set_base(Kind::Call);
     }
     running.end();

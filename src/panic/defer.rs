@@ -6,6 +6,7 @@ use core::ptr;
 
 use super::gopanic::unwind_outward;
 use super::info::{Deferred, Panic, wharf_panic_info};
+use super::reach;
 use crate::arch::{self, EntryFn, FinishFn, Gobuf};
 use crate::base::Status;
 use crate::base::atomic::Ordering;
@@ -28,7 +29,7 @@ pub(crate) fn deferproc(f: EntryFn, arg: *mut c_void) -> Status {
 #[cold]
 #[inline(never)]
 fn deferproc_slowly(f: EntryFn, arg: *mut c_void) -> Status {
-    let Some(on) = gmp::innermost_g() else { return WHARF_ESTATE };
+    let Some(on) = reach::innermost() else { return WHARF_ESTATE };
     let _errno = sys::ErrnoGuard::new();
     on.drop_lost_scopes(top_of(on, arch::stack_pointer()));
     match on.grow_scopes().and_then(|()| push_deferred(on, f, arg)) {

@@ -28,10 +28,10 @@ const LANDED: u32 = 1;
 /// to: what a `longjmp` left is told by lying below `raised`, and a large frame would reach below that, too.
 #[inline(never)]
 pub(crate) fn gopanic(message: &[u8], raised: usize, frames: &[usize]) -> ! {
-    let Some(on) = gmp::innermost_g() else { fatal(&|_| {}, &|out| out.indented(message)) };
+    let Some(on) = reach::innermost() else { fatal(&|_| {}, &|out| out.indented(message)) };
     settle(on, raised);
     let before = Panic::innermost(on);
-    if is_awaited(on) {
+    if cfg!(not(wharf_mutate = "panic_left")) && is_awaited(on) {
         reach::find_left(on);
     }
     let panic = if is_awaited(on) { Panic::new(Some(message)) } else { None };
@@ -51,7 +51,7 @@ pub(crate) fn gopanic(message: &[u8], raised: usize, frames: &[usize]) -> ! {
 /// Ends the innermost scope with `WHARF_CANCELED`, after what was deferred in it. `raised`: as above.
 #[inline(never)]
 pub(crate) fn goexit(raised: usize) -> ! {
-    let Some(on) = gmp::innermost_g() else {
+    let Some(on) = reach::innermost() else {
         fatal(&|_| {}, &|out| out.bytes(b"wharf_goexit outside a callback"))
     };
     settle(on, raised);
@@ -75,7 +75,7 @@ pub(crate) fn is_recoverable(asked: usize) -> bool {
 /// The panic because of which the calling deferred call runs; it ends here. Null if there is none.
 #[inline(never)]
 pub(crate) fn gorecover(asked: usize) -> *mut wharf_panic_info {
-    let recoverable = gmp::innermost_g().and_then(|on| {
+    let recoverable = reach::innermost().and_then(|on| {
         settle(on, asked);
         let panic = Panic::innermost(on)?;
         let deferred = panic.deferred.get()?;
@@ -256,13 +256,17 @@ impl Unwinding for Panic {
 fn land(panic: &Panic) -> ! {
     let (Some(scope), Some(m)) = (panic.target.take(), gmp::getm()) else { unreachable!() };
     // Stacks that were cut over; those that were unwound are left already.
-    let mut inward = gmp::innermost_g();
+    let mut inward = if panic.is_cut() { reach::innermost() } else { None };
     while let Some(on) = inward.filter(|on| !core::ptr::eq(*on, scope.on)) {
         inward = on.parent();
-        m.leave(on);
+        if cfg!(not(wharf_mutate = "panic_leave")) {
+            m.leave(on);
+        }
     }
     m.curg.store(core::ptr::from_ref(scope.on).cast_mut(), Ordering::Relaxed);
-    scope.on.record.out.sp.store(0, Ordering::Relaxed);
+    if cfg!(not(wharf_mutate = "panic_out")) {
+        scope.on.record.out.sp.store(0, Ordering::Relaxed);
+    }
     panic.landed.set(Some(scope.mark));
     // SAFETY: [g0-sp] the scope stands, and all inward of it is given up.
     unsafe { arch::gogo(scope.sp(), LANDED) }

@@ -235,6 +235,10 @@ impl Panic {
         unsafe { (*self.as_ptr()).info.cut = 1 };
     }
 
+    pub(super) fn is_cut(&self) -> bool {
+        self.info.cut != 0
+    }
+
     /// The innermost panic of `on`.
     pub(super) fn innermost(on: &GStack) -> Option<&'static Panic> {
         // SAFETY: null or alive; only this room puts something there.

@@ -5,8 +5,26 @@ use core::ptr;
 
 use super::info::Panic;
 use crate::arch::{self, Regs};
-use crate::gmp::{self, GStack, Kind, Scope};
+use crate::gmp::{self, GStack, Kind, STACKS, Scope};
 use crate::sys::{self, unwind};
+
+/// The G that we are. Out on the host's stack, it is the one that the frames from here come to first: with
+/// fibers, the hint may tell of another's. Where they come to none, the hint is all there is.
+pub(super) fn innermost() -> Option<&'static GStack> {
+    let out = gmp::getm().is_some_and(|m| m.busy()) && gmp::getg().is_none();
+    if !out {
+        return gmp::innermost_g();
+    }
+    let mut found = None;
+    unwind::backtrace(&mut |frame| {
+        let pc = frame.pc();
+        if arch::is_switch(pc) {
+            found = STACKS.find(arch::switch_sp(frame.register(Regs::FP)));
+        }
+        pc != 0 && found.is_none()
+    });
+    found.filter(|on| on.busy() && on.sched_sp() != 0).or_else(gmp::innermost_g)
+}
 
 /// Whether unwinding from here comes to the switch of `scope`. Where it comes to a frame without
 /// tables, the stack itself is looked at.
@@ -24,7 +42,7 @@ pub(super) fn leads_to(scope: Scope) -> bool {
 
 /// Whether `sp` is on a stack of those from here to `scope`, or on the host's below one of them.
 fn goes_on(sp: usize, scope: Scope) -> bool {
-    let inward = core::iter::successors(gmp::innermost_g(), |on| on.parent());
+    let inward = core::iter::successors(innermost(), |on| on.parent());
     let mut ended = false;
     inward
         .take_while(|on| !core::mem::replace(&mut ended, ptr::eq(*on, scope.on)))
