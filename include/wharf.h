@@ -30,7 +30,7 @@
 #endif
 
 /* A struct of options with its defaults: wharf_config config = WHARF_CONFIG_INIT; */
-#define WHARF_CONFIG_INIT { (uint32_t)sizeof(wharf_config), 0, 0, 0, { 0, 0, 0, 0, 0, 0, 0, 0 } }
+#define WHARF_CONFIG_INIT { (uint32_t)sizeof(wharf_config), 0, 0, 0, 0, 0, 0, { 0, 0, 0, 0, 0, 0 } }
 #define WHARF_ATTACH_OPTIONS_INIT \
   { (uint32_t)sizeof(wharf_attach_options), 0, 0, 0, { 0, 0, 0, 0 } }
 #define WHARF_STATS_INIT { (uint32_t)sizeof(wharf_stats), 0, 0, 0, 0, 0, 0, 0, 0 }
@@ -78,6 +78,23 @@
 // The ABI that this header describes; what `wharf_get_api` is asked for.
 #define WHARF_ABI 1
 
+// `wharf_config.traceback`: what the environment says, else `WHARF_TRACEBACK_SINGLE`.
+#define WHARF_TRACEBACK_DEFAULT 0
+
+// A report is its message alone.
+#define WHARF_TRACEBACK_NONE 1
+
+// The message and the trace of the thread that dies.
+#define WHARF_TRACEBACK_SINGLE 2
+
+// ... and the traces of the other threads that are inside callbacks, the first hundred, as far as
+// they can be told without stopping them: of one that is out on the host's stack the frames from
+// there outward; of one that is inside its callback the host's frames below it.
+#define WHARF_TRACEBACK_ALL 3
+
+// ... and the library's own frames, the registers that are known, its version and configuration.
+#define WHARF_TRACEBACK_SYSTEM 4
+
 // `wharf_attach_options.flags`: the thread must never wait for wharf. `wharf_trim` leaves its
 // stack alone.
 #define WHARF_ATTACH_REALTIME 1
@@ -106,8 +123,14 @@ typedef struct wharf_config {
   // The most frames that the trace of a caught panic keeps; default 32, at most 65536; less than
   // 0: none. A report's trace has no such bound.
   int64_t trace_depth;
+  // How much a report tells: `WHARF_TRACEBACK_NONE` and so on. `WHARF_TRACEBACK_DEFAULT`: what the
+  // environment variable `WHARF_TRACEBACK` says, `none`, `single`, `all` or `system`; if it says
+  // nothing else, `single`. Another number is `WHARF_EINVAL`.
+  uint32_t traceback;
   // Zero.
-  uint64_t reserved[7];
+  uint32_t reserved_word;
+  // Zero.
+  uint64_t reserved[6];
 } wharf_config;
 
 // What wharf calls back: a function of the host's and the pointer that the host gave with it.
@@ -252,8 +275,9 @@ const struct wharf_api *wharf_get_api(uint32_t abi);
 // Starts the runtime, or counts one more start of a running one.
 //
 // Optional: the first `wharf_call` starts it with defaults (that start is not counted). Touches
-// nothing of the host's: no thread is made, no handler installed, no environment read. From here to
-// the last stop the library holds a reference on itself, and `dlclose` unloads nothing; after a
+// nothing of the host's: no thread is made, no handler installed. Of the environment the first
+// explicit start reads `WHARF_TRACEBACK` (not in a process that runs with more rights than whoever
+// started it), the start by a first call reads nothing. From here to the last stop the library holds a reference on itself, and `dlclose` unloads nothing; after a
 // start by the first call alone, `dlclose` waits for running callbacks, stops, and unloads.
 // `dlclose` inside a callback is forbidden: the code that the callback returns to may be gone. So
 // are calls through a table or a pointer that was got before the library was unloaded. Both crash.

@@ -150,7 +150,7 @@ SIZED(stats, wharf_stats, W->stats_read(&box.stats))
 #define START(field, value) sized(sizeof(wharf_config)); box.config.field = (value); say_status(W->start(&box.config));
 #define ATTACH(field, value) sized(sizeof(wharf_attach_options)); box.options.field = (value); say_status(W->attach(&box.options));
 
-ROW(start_reserved, START(reserved[6], 1))
+ROW(start_reserved, START(reserved[5], 1))
 ROW(start_threads_1, START(max_threads, 1))
 ROW(start_threads_most, START(max_threads, UINT32_MAX))
 ROW(start_stack_1, START(callback_stack_bytes, 1))
@@ -163,6 +163,8 @@ ROW(start_depth_1, START(trace_depth, 1))
 ROW(start_depth_none, START(trace_depth, -1))
 ROW(start_depth_32, START(trace_depth, 32))
 ROW(start_depth_most, START(trace_depth, INT64_MAX))
+ROW(start_trace_all, START(traceback, WHARF_TRACEBACK_ALL))
+ROW(start_trace_5, START(traceback, 5))
 ROW(attach_reserved, ATTACH(reserved[3], 1))
 ROW(attach_flag, ATTACH(flags, WHARF_ATTACH_REALTIME))
 ROW(attach_flag_bad, ATTACH(flags, 0x80000000u))
@@ -184,6 +186,7 @@ static const row rows[] = {
     R(start_null), SIZES(start), R(start_reserved), R(start_threads_1), R(start_threads_most), R(start_stack_1),
     R(start_stack_16k), R(start_stack_odd), R(start_stack_most), R(start_guard_1), R(start_guard_most),
     R(start_depth_1), R(start_depth_none), R(start_depth_32), R(start_depth_most),
+    R(start_trace_all), R(start_trace_5),
     R(stop_past), R(stop_soon), R(stop_never), R(running), R(trim), R(call_fn), R(call_null), R(on_host_fn), R(on_host_null),
     R(attach_null), SIZES(attach), R(attach_reserved), R(attach_flag), R(attach_flag_bad), R(attach_name),
     R(attach_touch), R(attach_touch_odd), R(attach_touch_most), R(detach), R(panic_text), R(panic_null),

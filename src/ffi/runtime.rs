@@ -6,6 +6,7 @@ use super::{read_options, status};
 use crate::base::Status;
 use crate::base::status::*;
 use crate::lifecycle::{self, Config};
+use crate::report::{Level, Settings};
 use crate::{callback, gmp, sys};
 
 /// How the runtime is to be. Fill it with `WHARF_CONFIG_INIT`, then set fields; 0 is the default.
@@ -31,15 +32,35 @@ pub struct wharf_config {
     /// The most frames that the trace of a caught panic keeps; default 32, at most 65536; less than
     /// 0: none. A report's trace has no such bound.
     pub trace_depth: i64,
+    /// How much a report tells: `WHARF_TRACEBACK_NONE` and so on. `WHARF_TRACEBACK_DEFAULT`: what the
+    /// environment variable `WHARF_TRACEBACK` says, `none`, `single`, `all` or `system`; if it says
+    /// nothing else, `single`. Another number is `WHARF_EINVAL`.
+    pub traceback: u32,
     /// Zero.
-    pub reserved: [u64; 7],
+    pub reserved_word: u32,
+    /// Zero.
+    pub reserved: [u64; 6],
 }
+
+/// `wharf_config.traceback`: what the environment says, else `WHARF_TRACEBACK_SINGLE`.
+pub const WHARF_TRACEBACK_DEFAULT: u32 = 0;
+/// A report is its message alone.
+pub const WHARF_TRACEBACK_NONE: u32 = 1;
+/// The message and the trace of the thread that dies.
+pub const WHARF_TRACEBACK_SINGLE: u32 = 2;
+/// ... and the traces of the other threads that are inside callbacks, the first hundred, as far as
+/// they can be told without stopping them: of one that is out on the host's stack the frames from
+/// there outward; of one that is inside its callback the host's frames below it.
+pub const WHARF_TRACEBACK_ALL: u32 = 3;
+/// ... and the library's own frames, the registers that are known, its version and configuration.
+pub const WHARF_TRACEBACK_SYSTEM: u32 = 4;
 
 /// Starts the runtime, or counts one more start of a running one.
 ///
 /// Optional: the first `wharf_call` starts it with defaults (that start is not counted). Touches
-/// nothing of the host's: no thread is made, no handler installed, no environment read. From here to
-/// the last stop the library holds a reference on itself, and `dlclose` unloads nothing; after a
+/// nothing of the host's: no thread is made, no handler installed. Of the environment the first
+/// explicit start reads `WHARF_TRACEBACK` (not in a process that runs with more rights than whoever
+/// started it), the start by a first call reads nothing. From here to the last stop the library holds a reference on itself, and `dlclose` unloads nothing; after a
 /// start by the first call alone, `dlclose` waits for running callbacks, stops, and unloads.
 /// `dlclose` inside a callback is forbidden: the code that the callback returns to may be gone. So
 /// are calls through a table or a pointer that was got before the library was unloaded. Both crash.
@@ -73,7 +94,8 @@ fn checked(config: &wharf_config) -> Result<Config, c_int> {
         _ if bytes < least || bytes > 1 << 30 => Err(WHARF_EINVAL),
         _ => Ok(bytes.next_multiple_of(page) as usize),
     };
-    if config.max_threads > gmp::MAX_THREADS || config.reserved != [0; 7] {
+    let reserved = config.reserved != [0; 6] || config.reserved_word != 0;
+    if config.max_threads > gmp::MAX_THREADS || reserved {
         return Err(WHARF_EINVAL);
     }
     Ok(Config {
@@ -84,6 +106,7 @@ fn checked(config: &wharf_config) -> Result<Config, c_int> {
             .ok()
             .filter(|depth| *depth <= 65_536)
             .ok_or(WHARF_EINVAL)?,
+        report: Settings { level: Level::numbered(config.traceback).ok_or(WHARF_EINVAL)? },
     })
 }
 

@@ -7,11 +7,21 @@
 //!    allocation, no cancellation point.
 //! 3. Signals are held back, but for faults and SIGABRT; a timer on this thread sends SIGABRT when
 //!    the bound has passed, whatever holds the report up.
-//! 4. The report is printed.
+//! 4. The report is printed: the message first of all, then as much as the level asks for.
 //! 5. The mask is as it was, and the process dies as its [`Death`] says.
 
+//!
+//! | File | Holds |
+//! |---|---|
+//! | `settings` | what a start asks for |
+//! | `text` | the report for people |
+//! | `others` | what can be known of the other threads |
+
+mod others;
+mod settings;
+mod text;
+
 use core::ffi::c_void;
-use core::fmt::Write;
 use core::ptr;
 
 use crate::arch::{self, Gobuf, Regs};
@@ -21,6 +31,8 @@ use crate::gmp::{self, M};
 use crate::stack::KeptStack;
 use crate::sys;
 use crate::traceback::{self, Frame};
+pub(crate) use others::{Upstairs, set_upstairs};
+pub(crate) use settings::{FIELDS, Level, Settings, forget};
 
 /// How long the report may take.
 const REPORT_NS: i64 = 2_000_000_000;
@@ -50,6 +62,7 @@ struct Report<'a> {
     death: &'a Death<'a>,
     /// Of the calling thread, if callbacks of it are on: then no stop takes away what is looked at.
     m: Option<&'static M>,
+    level: Level,
 }
 
 /// Reports a death of the calling thread, and ends it. `[sig]`
@@ -64,7 +77,7 @@ pub(crate) fn tell(death: &Death<'_>) {
     if others || DYING.compare_exchange(dying, me, Ordering::Relaxed, Ordering::Relaxed).is_err() {
         sys::wait_for_the_end()
     }
-    let mut report = Report { death, m: gmp::getm().filter(|m| m.busy()) };
+    let mut report = Report { death, m: gmp::getm().filter(|m| m.busy()), level: Level::now() };
     let mut left = Gobuf::default();
     // SAFETY: we are the only one on that stack; its top is page-aligned.
     unsafe {
@@ -91,48 +104,28 @@ unsafe extern "C-unwind" fn print_and_end(report: *mut c_void) {
     // SAFETY: `tell` passes its own, which it waits with.
     let report = unsafe { &*report.cast::<Report<'_>>() };
     let shield = sys::shield(END_NS);
-    report.print(&mut Printer::new(2, sys::now_ns() + REPORT_NS));
+    let mut out = Printer::new(2, sys::now_ns() + REPORT_NS);
+    // At once: it is out before anything more is tried.
+    (report.death.what)(&mut out);
+    out.flush();
+    // SAFETY: we are the only thread that reports.
+    report.print(&mut out, unsafe { traceback::area() });
+    out.flush();
     shield.lift();
     (report.death.end)()
 }
 
 impl Report<'_> {
-    fn print(&self, out: &mut Printer) {
-        // At once: it is out before anything more is tried.
-        (self.death.what)(out);
-        out.bytes(b"\n\n");
-        out.flush();
-        self.print_goroutine(out);
-        // SAFETY: we are the only thread that reports.
-        let area = unsafe { traceback::area() };
-        let Death { regs, is_exact, .. } = self.death;
-        traceback::print(out, regs, *is_exact, area, &|sp| host_side(self.m?, sp));
-        out.flush();
-    }
-
-    fn print_goroutine(&self, out: &mut Printer) {
-        let on = self.m.and_then(|m| {
-            // Or out on the host's stack.
-            // SAFETY: [gate] the hint goes before the stacks of a busy M do.
-            m.on(self.death.regs.0[Regs::SP]).or_else(|| unsafe { m.curg.load(Ordering::Relaxed).as_ref() })
-        });
-        let _ = match on {
-            Some(slot) => writeln!(out, "goroutine {} [running, locked to thread]:", slot.goid()),
-            None => writeln!(out, "host thread {} [running]:", sys::gettid()),
-        };
+    /// The number of the managed stack that it happened on, or that is out on the host's stack.
+    fn goid(&self) -> Option<u32> {
+        let m = self.m?;
+        // SAFETY: [gate] the hint goes before the stacks of a busy M do.
+        let hinted = || unsafe { m.curg.load(Ordering::Relaxed).as_ref() };
+        m.on(self.death.regs.0[Regs::SP]).or_else(hinted).map(|on| on.goid())
     }
 }
 
 /// Where the host's stack goes on for a walk that found no way down from `sp` on a managed stack.
 fn host_side(m: &M, sp: usize) -> Option<Frame> {
-    let host_sp = m.on(sp)?.host_sp();
-    if host_sp == 0
-        || !sys::readable(host_sp)
-        || !sys::readable(arch::sp_behind_switch(host_sp) - size_of::<usize>())
-    {
-        return None;
-    }
-    // SAFETY: [g0-sp] where the switch left the host's stack, and it can be read.
-    let [sp, fp, pc] = unsafe { arch::behind_switch(host_sp) };
-    Some(Frame { sp, fp, pc })
+    others::host_side(m.on(sp)?)
 }

@@ -57,6 +57,8 @@ pub(crate) struct Area {
     own: Own,
     maps: Maps,
     last: [Shown; HALF],
+    /// Whether plumbing is printed too.
+    shows_plumbing: bool,
 }
 
 /// A frame as it is printed.
@@ -163,7 +165,13 @@ impl Area {
             rows: Rows::new(),
             last: [Shown { pc: 0, place: 0 }; HALF],
             own: Own::Unknown,
+            shows_plumbing: false,
         }
+    }
+
+    /// Plumbing is printed too, from here on.
+    pub(crate) fn show_plumbing(&mut self) {
+        self.shows_plumbing = true;
     }
 
     fn reset(&mut self) {
@@ -218,7 +226,7 @@ impl Area {
     /// Whether a frame is plumbing: in the library all but the API, elsewhere what is named so.
     fn hides(&mut self, frame: Shown) -> bool {
         let (Own::Library(own) | Own::Guest(own)) = self.own else { return false };
-        if self.maps.module_of(frame.place) != Some(own) {
+        if self.shows_plumbing || self.maps.module_of(frame.place) != Some(own) {
             return false;
         }
         if let Own::Library(_) = self.own {
