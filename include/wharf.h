@@ -30,7 +30,8 @@
 #endif
 
 /* A struct of options with its defaults: wharf_config config = WHARF_CONFIG_INIT; */
-#define WHARF_CONFIG_INIT { (uint32_t)sizeof(wharf_config), 0, 0, 0, 0, 0, 0, { 0, 0, 0, 0, 0, 0 } }
+#define WHARF_CONFIG_INIT \
+  { (uint32_t)sizeof(wharf_config), 0, 0, 0, 0, 0, 0, 0, { 0, 0, 0, 0, 0 } }
 #define WHARF_ATTACH_OPTIONS_INIT \
   { (uint32_t)sizeof(wharf_attach_options), 0, 0, 0, { 0, 0, 0, 0 } }
 #define WHARF_STATS_INIT { (uint32_t)sizeof(wharf_stats), 0, 0, 0, 0, 0, 0, 0, 0 }
@@ -127,10 +128,21 @@ typedef struct wharf_config {
   // environment variable `WHARF_TRACEBACK` says, `none`, `single`, `all` or `system`; if it says
   // nothing else, `single`. Another number is `WHARF_EINVAL`.
   uint32_t traceback;
+  // Where a report goes, besides standard error, as JSON: an object a line, `{"wharf":"panic",
+  // "message":…}` first, then one for each goroutine, `{"wharf":"end"}` last; always valid, whatever
+  // bytes a message has (what is no UTF-8 becomes U+FFFD). A descriptor of the host's, open for
+  // writing when the process dies; a reader that takes nothing is waited for half a second. 0 and
+  // -1: none, so it cannot be descriptor 0; less is `WHARF_EINVAL`.
+  int32_t report_fd;
+  // A file to which the same is appended; NULL: none. Copied; at most 1023 bytes, and not empty, else
+  // `WHARF_EINVAL`. It is opened at the start, made with mode 0600 if it is not there: a process that
+  // dies may have no free descriptor, another root and fewer rights. If the host has closed that
+  // descriptor by then (what it has opened under the same number is not written to), or the file was
+  // removed, or could not be opened at the start, it is opened by its name then; relative to the
+  // working directory of then. If that fails too, the report goes to standard error alone.
+  const char *report_path;
   // Zero.
-  uint32_t reserved_word;
-  // Zero.
-  uint64_t reserved[6];
+  uint64_t reserved[5];
 } wharf_config;
 
 // What wharf calls back: a function of the host's and the pointer that the host gave with it.
@@ -200,6 +212,9 @@ typedef struct wharf_panic_info {
   const struct wharf_panic_info *earlier;
 } wharf_panic_info;
 
+// What gets a report: its text, which is followed by a NUL, its bytes, and the pointer that the host gave.
+typedef void (*wharf_fatal_fn)(const char *report, size_t bytes, void *arg);
+
 // Every function of this header, for hosts that load the library by `dlopen`. What each does is
 // said at its prototype.
 typedef struct wharf_api {
@@ -232,6 +247,7 @@ typedef struct wharf_api {
   void (*goexit)(void) WHARF_NORETURN;
   size_t (*panic_info_format)(const struct wharf_panic_info *info, char *out, size_t bytes);
   void (*panic_info_free)(struct wharf_panic_info *info);
+  int (*on_fatal)(wharf_fatal_fn fn, void *arg);
 } wharf_api;
 
 #ifdef __cplusplus
@@ -293,7 +309,7 @@ const struct wharf_api *wharf_get_api(uint32_t abi);
 // Context: any thread, in a callback too (then it runs already). Signals: not safe.
 //
 // # Safety
-// `config` is NULL or readable for its `size`.
+// `config` is NULL or readable for its `size`, and its `report_path` NULL or a string.
 int wharf_start(const struct wharf_config *config);
 
 // Takes one start back; the last one stops the runtime.
@@ -433,9 +449,11 @@ int wharf_detach(void);
 // the trace of the calling thread, from the caller through `wharf_call` down to the host's thread
 // function; then SIGABRT, with the host's handler in its place.
 //
-// The report goes to standard error. It is made on a stack that is kept for it, allocates nothing,
-// takes no lock, and has two seconds; then the process dies whatever holds it up. One thread
-// reports; others that panic meanwhile wait for the end.
+// The report goes to standard error, and where `report_fd` and `report_path` of `wharf_config` say;
+// `traceback` there says how much it tells. It is made on a stack that is kept for it, allocates
+// nothing, takes no lock, and has five seconds, of which a reader who takes nothing gets four; then
+// the process dies whatever holds it up. One thread reports; others that panic meanwhile wait for
+// the end.
 //
 // `msg`: a string, copied; NULL is said to be NULL. Line breaks are indented.
 //
@@ -527,6 +545,32 @@ size_t wharf_panic_info_format(const struct wharf_panic_info *info,
 // # Safety
 // `info` was given out and not freed.
 void wharf_panic_info_free(struct wharf_panic_info *info);
+
+// Has `fn(report, bytes, arg)` called when a report is finished and written, before the process ends
+// as it will.
+//
+// `report` is the text that went to standard error, its first 64 KiB, then `...cut...`; a NUL follows.
+// It and the function's stack, 64 KiB at least, are there until the function returns. It runs on the
+// thread that dies, with all signals held back but faults and SIGABRT, while other threads go on, and
+// whatever lock the thread had it still has: a function that is fit for a signal handler is fit for
+// this.
+//
+// It cannot keep the process alive. If it has not returned five seconds after the report began, or
+// has jumped away, SIGABRT is sent; if a handler of the host's comes back from that, five seconds
+// later, SIGKILL. A panic in it, caught or not, and a fault end the process at once.
+//
+// `fn`: NULL takes away what was set before; else it takes its place. Kept over `wharf_stop`: the code
+// must be there as long as the library is. `arg`: for `fn`.
+//
+// Returns `WHARF_OK`; `WHARF_ESTATE`: a signal handler has interrupted this very function;
+// `WHARF_TIMEOUT`: another thread was in this function for a second.
+//
+// Context: any. Signals: safe. Source: none of Go's; its `debug.SetCrashOutput` is `report_fd`.
+//
+// # Safety
+// `fn` may be called with `arg` at any time from now on.
+int wharf_on_fatal(wharf_fatal_fn fn,
+                   void *arg);
 
 // Now, in ns since an arbitrary moment (CLOCK_MONOTONIC): what deadlines are told in.
 //

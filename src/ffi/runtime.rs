@@ -1,17 +1,18 @@
 //! The runtime.
 
-use core::ffi::c_int;
+use core::ffi::{CStr, c_char, c_int};
+use core::ptr;
 
 use super::{read_options, status};
 use crate::base::Status;
 use crate::base::status::*;
 use crate::lifecycle::{self, Config};
-use crate::report::{Level, Settings};
+use crate::report::{Level, PATH_BYTES, Settings};
 use crate::{callback, gmp, sys};
 
 /// How the runtime is to be. Fill it with `WHARF_CONFIG_INIT`, then set fields; 0 is the default.
 #[repr(C)]
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct wharf_config {
     /// `sizeof(wharf_config)`. So that programs built with another version of this header go on
     /// working, the library takes 8 up to the `sizeof` that it knows (fields that are missing are
@@ -36,10 +37,37 @@ pub struct wharf_config {
     /// environment variable `WHARF_TRACEBACK` says, `none`, `single`, `all` or `system`; if it says
     /// nothing else, `single`. Another number is `WHARF_EINVAL`.
     pub traceback: u32,
+    /// Where a report goes, besides standard error, as JSON: an object a line, `{"wharf":"panic",
+    /// "message":…}` first, then one for each goroutine, `{"wharf":"end"}` last; always valid, whatever
+    /// bytes a message has (what is no UTF-8 becomes U+FFFD). A descriptor of the host's, open for
+    /// writing when the process dies; a reader that takes nothing is waited for half a second. 0 and
+    /// -1: none, so it cannot be descriptor 0; less is `WHARF_EINVAL`.
+    pub report_fd: i32,
+    /// A file to which the same is appended; NULL: none. Copied; at most 1023 bytes, and not empty, else
+    /// `WHARF_EINVAL`. It is opened at the start, made with mode 0600 if it is not there: a process that
+    /// dies may have no free descriptor, another root and fewer rights. If the host has closed that
+    /// descriptor by then (what it has opened under the same number is not written to), or the file was
+    /// removed, or could not be opened at the start, it is opened by its name then; relative to the
+    /// working directory of then. If that fails too, the report goes to standard error alone.
+    pub report_path: *const c_char,
     /// Zero.
-    pub reserved_word: u32,
-    /// Zero.
-    pub reserved: [u64; 6],
+    pub reserved: [u64; 5],
+}
+
+impl Default for wharf_config {
+    fn default() -> wharf_config {
+        wharf_config {
+            size: 0,
+            max_threads: 0,
+            callback_stack_bytes: 0,
+            guard_bytes: 0,
+            trace_depth: 0,
+            traceback: 0,
+            report_fd: 0,
+            report_path: ptr::null(),
+            reserved: [0; 5],
+        }
+    }
 }
 
 /// `wharf_config.traceback`: what the environment says, else `WHARF_TRACEBACK_SINGLE`.
@@ -76,7 +104,7 @@ pub const WHARF_TRACEBACK_SYSTEM: u32 = 4;
 /// Context: any thread, in a callback too (then it runs already). Signals: not safe.
 ///
 /// # Safety
-/// `config` is NULL or readable for its `size`.
+/// `config` is NULL or readable for its `size`, and its `report_path` NULL or a string.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wharf_start(config: *const wharf_config) -> c_int {
     // SAFETY: by the caller's word.
@@ -84,18 +112,25 @@ pub unsafe extern "C" fn wharf_start(config: *const wharf_config) -> c_int {
         Ok(config) => config,
         Err(status) => return status,
     };
-    status(|| lifecycle::start(checked(&config)?))
+    // SAFETY: by the caller's word.
+    status(|| lifecycle::start(unsafe { checked(&config) }?))
 }
 
-fn checked(config: &wharf_config) -> Result<Config, c_int> {
+/// # Safety
+/// The path is NULL or a string.
+unsafe fn checked(config: &wharf_config) -> Result<Config<'_>, c_int> {
     let page = sys::page_bytes() as u64;
     let sized = |bytes: u64, least: u64| match bytes {
         0 => Ok(0),
         _ if bytes < least || bytes > 1 << 30 => Err(WHARF_EINVAL),
         _ => Ok(bytes.next_multiple_of(page) as usize),
     };
-    let reserved = config.reserved != [0; 6] || config.reserved_word != 0;
-    if config.max_threads > gmp::MAX_THREADS || reserved {
+    if config.max_threads > gmp::MAX_THREADS || config.reserved != [0; 5] {
+        return Err(WHARF_EINVAL);
+    }
+    // SAFETY: by the caller's word.
+    let path = (!config.report_path.is_null()).then(|| unsafe { CStr::from_ptr(config.report_path) });
+    if path.is_some_and(|path| !(1..PATH_BYTES).contains(&path.count_bytes())) {
         return Err(WHARF_EINVAL);
     }
     Ok(Config {
@@ -106,7 +141,15 @@ fn checked(config: &wharf_config) -> Result<Config, c_int> {
             .ok()
             .filter(|depth| *depth <= 65_536)
             .ok_or(WHARF_EINVAL)?,
-        report: Settings { level: Level::numbered(config.traceback).ok_or(WHARF_EINVAL)? },
+        report: Settings {
+            level: Level::numbered(config.traceback).ok_or(WHARF_EINVAL)?,
+            fd: match config.report_fd {
+                -1 | 0 => None,
+                1.. => Some(config.report_fd),
+                _ => return Err(WHARF_EINVAL),
+            },
+            path,
+        },
     })
 }
 

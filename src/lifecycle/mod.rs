@@ -13,12 +13,12 @@ use crate::{arch, gmp, panic, report, sys};
 
 /// What a start may ask for; 0 takes what is in force, or the default.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Config {
+pub(crate) struct Config<'a> {
     pub(crate) max_threads: u32,
     pub(crate) stack_bytes: usize,
     pub(crate) guard_bytes: usize,
     pub(crate) trace_depth: i32,
-    pub(crate) report: report::Settings,
+    pub(crate) report: report::Settings<'a>,
 }
 
 const DEFAULT_STACK_BYTES: usize = if cfg!(target_pointer_width = "64") { 8 << 20 } else { 256 << 10 };
@@ -80,7 +80,7 @@ pub(crate) fn state() -> (&'static str, Option<&'static str>) {
 }
 
 /// An explicit start: counts.
-pub(crate) fn start(config: Config) -> Result<(), Status> {
+pub(crate) fn start(config: Config<'_>) -> Result<(), Status> {
     fork::watch();
     let mut runtime = lock()?;
     if running() {
@@ -153,7 +153,7 @@ fn refused(why: Refused) -> Status {
 }
 
 /// The first of [`FIELDS`] that a running runtime cannot change to what `config` asks for.
-fn conflict(config: &Config, starts: u32) -> Option<usize> {
+fn conflict(config: &Config<'_>, starts: u32) -> Option<usize> {
     let Geometry { stack_bytes, guard_bytes } = gmp::STACKS.geometry();
     // Until somebody has asked for a depth, it can change, and so can what is asked of reports.
     let depth = if starts == 0 { config.trace_depth } else { panic::trace_depth() };
@@ -174,7 +174,7 @@ static UPSTAIRS: report::Upstairs = report::Upstairs {
     },
 };
 
-fn launch(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
+fn launch(config: &Config<'_>, runtime: &mut Runtime) -> Result<(), Status> {
     let before = STATE.swap(STARTING, Ordering::Relaxed);
     let launched = prepare(config, runtime);
     // Release: pairs with the acquire of every look at STATE.
@@ -183,7 +183,7 @@ fn launch(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
     launched
 }
 
-fn prepare(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
+fn prepare(config: &Config<'_>, runtime: &mut Runtime) -> Result<(), Status> {
     // Reading its address keeps the finaliser in the library.
     core::hint::black_box(&raw const AT_UNLOAD);
     let or = |asked: usize, default: usize| if asked == 0 { default } else { asked };

@@ -27,6 +27,16 @@ pub(super) enum Place {
     Inside(Frame),
 }
 
+impl Place {
+    /// In a word or two.
+    pub(super) fn state(&self) -> &'static str {
+        match self {
+            Place::Out(_) => "on the host's stack",
+            Place::Inside(_) => "running",
+        }
+    }
+}
+
 /// What a runtime that runs hands down.
 pub(crate) struct Upstairs {
     /// Runs the function while no stop takes stacks away; not at all if none can be looked at.

@@ -3,14 +3,16 @@
 use core::fmt::Write;
 
 use super::others::{self, Other, Place};
-use super::{Level, Report, host_side};
+use super::{Death, Level, Report, host_side, settings};
 use crate::arch::Regs;
 use crate::base::Printer;
+use crate::gmp::{self, STACKS};
+use crate::stack::Geometry;
 use crate::sys;
 use crate::traceback::{self, Area, Frame};
 
 /// How long the other threads may take.
-const OTHERS_NS: i64 = 500_000_000;
+pub(super) const OTHERS_NS: i64 = 500_000_000;
 
 impl Report<'_> {
     /// Prints all behind the message.
@@ -34,9 +36,43 @@ impl Report<'_> {
         if self.level == Level::System {
             out.flush();
             out.bytes(b"\n");
-            print_registers(out, &death.regs, death.is_exact);
-            let _ = writeln!(out, "\nwharf {}: traceback {}", env!("CARGO_PKG_VERSION"), self.level.name());
+            self.each_register(&mut |name, value| {
+                let _ = writeln!(out, "{name:<6} {value:#x}");
+            });
+            out.bytes(b"\n");
+            self.print_library(out);
         }
+    }
+
+    /// Shows the registers that are known: all of an interrupted function, of one that called the ones
+    /// that it gets back.
+    pub(super) fn each_register(&self, see: &mut dyn FnMut(&'static str, usize)) {
+        let Death { regs, is_exact, .. } = self.death;
+        for (name, number, _) in Regs::NAMES.into_iter().filter(|&(_, _, kept)| kept || *is_exact) {
+            see(name, regs.0[number]);
+        }
+    }
+
+    /// Prints the library's version and configuration, in one line.
+    pub(super) fn print_library(&self, out: &mut Printer) {
+        let Geometry { stack_bytes, guard_bytes } = STACKS.geometry();
+        let _ = write!(
+            out,
+            "wharf {}: max_threads {}, callback_stack_bytes {stack_bytes}, guard_bytes {guard_bytes}, traceback {}",
+            env!("CARGO_PKG_VERSION"),
+            gmp::max_threads(),
+            self.level.name()
+        );
+        if let Some(fd) = settings::fd_now() {
+            let _ = write!(out, ", report_fd {fd}");
+        }
+        settings::with_path(|path| {
+            if !path.is_empty() {
+                out.bytes(b", report_path ");
+                out.indented(path.to_bytes());
+            }
+        });
+        out.bytes(b"\n");
     }
 
     fn print_goroutine(&self, out: &mut Printer) {
@@ -59,10 +95,8 @@ impl Report<'_> {
 
 fn print_other(out: &mut Printer, other: &Other, area: &mut Area) {
     let goid = other.on.goid();
-    let (state, frame) = match other.place {
-        Place::Out(frame) => ("on the host's stack", frame),
-        Place::Inside(frame) => ("running", frame),
-    };
+    let (Place::Out(frame) | Place::Inside(frame)) = other.place;
+    let state = other.place.state();
     let _ = writeln!(out, "\ngoroutine {goid} [{state}, locked to thread {}]:", other.tid);
     if let Place::Inside(_) = other.place {
         out.bytes(b"\tgoroutine running on other thread; stack unavailable\n");
@@ -70,18 +104,10 @@ fn print_other(out: &mut Printer, other: &Other, area: &mut Area) {
     traceback::print(out, &regs_at(frame), false, area, &others::host_side_of);
 }
 
-fn regs_at(Frame { sp, fp, pc }: Frame) -> Regs {
+pub(super) fn regs_at(Frame { sp, fp, pc }: Frame) -> Regs {
     let mut regs = Regs([0; size_of::<Regs>() / size_of::<usize>()]);
     regs.0[Regs::SP] = sp;
     regs.0[Regs::FP] = fp;
     regs.0[Regs::PC] = pc;
     regs
-}
-
-/// Prints the registers that are known: all of an interrupted function, of one that called the ones that
-/// it gets back.
-fn print_registers(out: &mut Printer, regs: &Regs, is_exact: bool) {
-    for (name, number, _) in Regs::NAMES.into_iter().filter(|&(_, _, kept)| kept || is_exact) {
-        let _ = writeln!(out, "{name:<6} {:#x}", regs.0[number]);
-    }
 }

@@ -13,10 +13,12 @@
 //! | `image` | what do its headers say? |
 //! | `sigreturn`, `rows`, `unwind` | who called this frame? |
 //! | `symbols` | what is this function called? |
+//! | `list` | the same, one by one |
 //! | `passed` | was a frame given up? |
 //! | `spare` | where to look from, outside the report? |
 
 mod image;
+mod list;
 mod mappings;
 mod memory;
 mod modules;
@@ -34,6 +36,7 @@ use crate::arch::Regs;
 use crate::base::Printer;
 use core::cell::UnsafeCell;
 use core::fmt::Write;
+pub(crate) use list::{Listed, list};
 use memory::Memory;
 use modules::Maps;
 pub(crate) use passed::is_passed;
