@@ -85,11 +85,12 @@ pub const WHARF_TRACEBACK_SYSTEM: u32 = 4;
 
 /// Starts the runtime, or counts one more start of a running one.
 ///
-/// Optional: the first `wharf_call` starts it with defaults (that start is not counted). Touches
-/// nothing of the host's: no thread is made, no handler installed. Of the environment the first
-/// explicit start reads `WHARF_TRACEBACK` (not in a process that runs with more rights than whoever
-/// started it), the start by a first call reads nothing. From here to the last stop the library holds a reference on itself, and `dlclose` unloads nothing; after a
-/// start by the first call alone, `dlclose` waits for running callbacks, stops, and unloads.
+/// Optional: the first `wharf_call` starts it with defaults (that start is not counted), and reads no
+/// environment. Touches nothing of the host's: no thread is made, no handler installed. Of the
+/// environment the first `wharf_start` reads `WHARF_TRACEBACK`, but not in a process that runs with
+/// more rights than whoever started it. From here to the last stop the library holds a reference on
+/// itself, and `dlclose` unloads nothing; after a start by the first call alone, `dlclose` waits for
+/// running callbacks, stops, and unloads.
 /// `dlclose` inside a callback is forbidden: the code that the callback returns to may be gone. So
 /// are calls through a table or a pointer that was got before the library was unloaded. Both crash.
 ///
