@@ -9,15 +9,16 @@ use crate::base::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use crate::base::status::*;
 use crate::base::{Held, Lock, Refused, Status};
 use crate::stack::Geometry;
-use crate::{arch, gmp, panic, sys};
+use crate::{arch, gmp, panic, report, sys};
 
 /// What a start may ask for; 0 takes what is in force, or the default.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Config {
+pub(crate) struct Config<'a> {
     pub(crate) max_threads: u32,
     pub(crate) stack_bytes: usize,
     pub(crate) guard_bytes: usize,
     pub(crate) trace_depth: i32,
+    pub(crate) report: report::Settings<'a>,
 }
 
 const DEFAULT_STACK_BYTES: usize = if cfg!(target_pointer_width = "64") { 8 << 20 } else { 256 << 10 };
@@ -45,11 +46,11 @@ struct Runtime {
 /// Held by start, stop and trim.
 static LOCK: Lock<Runtime> = Lock::new(Runtime { starts: 0, launched: false, own: None, hook: None });
 
-/// The fields of the configuration, by their names in C.
+/// The fields of the configuration, by their names in C; then come those of the report.
 const FIELDS: [&str; 4] = ["max_threads", "callback_stack_bytes", "guard_bytes", "trace_depth"];
 /// The one that the last refused start could not change, for `wharf_dump`; [`NONE`] if there is none.
 static REFUSED: AtomicUsize = AtomicUsize::new(NONE);
-const NONE: usize = FIELDS.len();
+const NONE: usize = usize::MAX;
 
 /// `Err` with what one is told who needs a running runtime, if it does not run.
 fn must_run() -> Result<(), Status> {
@@ -75,11 +76,11 @@ pub(crate) fn state() -> (&'static str, Option<&'static str>) {
         STOPPING => "stopping",
         _ => "stopped",
     };
-    (name, FIELDS.get(REFUSED.load(Ordering::Relaxed)).copied())
+    (name, FIELDS.iter().chain(&report::FIELDS).nth(REFUSED.load(Ordering::Relaxed)).copied())
 }
 
 /// An explicit start: counts.
-pub(crate) fn start(config: Config) -> Result<(), Status> {
+pub(crate) fn start(config: Config<'_>) -> Result<(), Status> {
     fork::watch();
     let mut runtime = lock()?;
     if running() {
@@ -94,6 +95,8 @@ pub(crate) fn start(config: Config) -> Result<(), Status> {
         launch(&config, &mut runtime)?;
     }
     if runtime.starts == 0 {
+        report::set_upstairs(&UPSTAIRS);
+        config.report.set();
         // From here on `dlclose` unloads nothing. Not at a lazy start: that may not wait for the
         // loader's lock.
         runtime.own = sys::self_reference(start as *const _);
@@ -150,17 +153,28 @@ fn refused(why: Refused) -> Status {
 }
 
 /// The first of [`FIELDS`] that a running runtime cannot change to what `config` asks for.
-fn conflict(config: &Config, starts: u32) -> Option<usize> {
+fn conflict(config: &Config<'_>, starts: u32) -> Option<usize> {
     let Geometry { stack_bytes, guard_bytes } = gmp::STACKS.geometry();
-    // Until somebody has asked for a depth, it can change.
+    // Until somebody has asked for a depth, it can change, and so can what is asked of reports.
     let depth = if starts == 0 { config.trace_depth } else { panic::trace_depth() };
     let asked =
         [config.max_threads as usize, config.stack_bytes, config.guard_bytes, config.trace_depth as usize];
     let now = [gmp::max_threads() as usize, stack_bytes, guard_bytes, depth as usize];
-    (0..FIELDS.len()).find(|&field| asked[field] != 0 && asked[field] != now[field])
+    let changed = (0..FIELDS.len()).find(|&field| asked[field] != 0 && asked[field] != now[field]);
+    changed.or_else(|| Some(FIELDS.len() + config.report.conflict().filter(|_| starts > 0)?))
 }
 
-fn launch(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
+/// What a report asks of us.
+static UPSTAIRS: report::Upstairs = report::Upstairs {
+    holding: |look| {
+        let _ = entering(|| {
+            look();
+            Ok(())
+        });
+    },
+};
+
+fn launch(config: &Config<'_>, runtime: &mut Runtime) -> Result<(), Status> {
     let before = STATE.swap(STARTING, Ordering::Relaxed);
     let launched = prepare(config, runtime);
     // Release: pairs with the acquire of every look at STATE.
@@ -169,7 +183,7 @@ fn launch(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
     launched
 }
 
-fn prepare(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
+fn prepare(config: &Config<'_>, runtime: &mut Runtime) -> Result<(), Status> {
     // Reading its address keeps the finaliser in the library.
     core::hint::black_box(&raw const AT_UNLOAD);
     let or = |asked: usize, default: usize| if asked == 0 { default } else { asked };
@@ -233,6 +247,7 @@ pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> 
     unsafe { gmp::STACKS.release_all() };
     gmp::table_release();
     runtime.hook.take();
+    report::forget();
     runtime.starts = 0;
     let own = runtime.own.take();
     STATE.store(STOPPED, Ordering::Release);

@@ -18,6 +18,7 @@ use super::{fatal, noexcept, reach};
 use crate::arch::{self, Regs};
 use crate::base::atomic::Ordering;
 use crate::gmp::{self, GStack, Kind, Scope};
+use crate::report;
 use crate::sys::unwind::{self, Context, Exception, Unwinding};
 
 /// What a switch gives to which a panic has come back.
@@ -28,7 +29,7 @@ const LANDED: u32 = 1;
 /// to: what a `longjmp` left is told by lying below `raised`, and a large frame would reach below that, too.
 #[inline(never)]
 pub(crate) fn gopanic(message: &[u8], raised: usize, frames: &[usize]) -> ! {
-    let Some(on) = reach::innermost() else { fatal(&|_| {}, &|out| out.indented(message)) };
+    let Some(on) = living_g() else { fatal(&|_| {}, &|out| out.indented(message)) };
     settle(on, raised);
     let before = Panic::innermost(on);
     if cfg!(not(wharf_mutate = "panic_left")) && is_awaited(on) {
@@ -51,9 +52,7 @@ pub(crate) fn gopanic(message: &[u8], raised: usize, frames: &[usize]) -> ! {
 /// Ends the innermost scope with `WHARF_CANCELED`, after what was deferred in it. `raised`: as above.
 #[inline(never)]
 pub(crate) fn goexit(raised: usize) -> ! {
-    let Some(on) = reach::innermost() else {
-        fatal(&|_| {}, &|out| out.bytes(b"wharf_goexit outside a callback"))
-    };
+    let Some(on) = living_g() else { fatal(&|_| {}, &|out| out.bytes(b"wharf_goexit outside a callback")) };
     settle(on, raised);
     reach::find_left(on);
     let panic = Panic::new(None).filter(|_| on.scope().kind() != Kind::Wall);
@@ -63,10 +62,20 @@ pub(crate) fn goexit(raised: usize) -> ! {
     go_on(panic, on)
 }
 
+/// The G that we are, unless its thread dies already. The frames are asked only where somebody may wait
+/// for a panic: a report must not need the process's unwinder.
+fn living_g() -> Option<&'static GStack> {
+    let m = gmp::getm().filter(|m| m.busy() && !report::is_in_hook())?;
+    match m.stacks().any(|on| on.busy() && is_awaited(on)) {
+        true => reach::innermost(),
+        false => gmp::innermost_g(),
+    }
+}
+
 /// Whether a panic now would not end the process at once.
 #[inline(never)]
 pub(crate) fn is_recoverable(asked: usize) -> bool {
-    gmp::innermost_g().is_some_and(|on| {
+    living_g().is_some_and(|on| {
         settle(on, asked);
         is_awaited(on)
     })
@@ -75,7 +84,7 @@ pub(crate) fn is_recoverable(asked: usize) -> bool {
 /// The panic because of which the calling deferred call runs; it ends here. Null if there is none.
 #[inline(never)]
 pub(crate) fn gorecover(asked: usize) -> *mut wharf_panic_info {
-    let recoverable = reach::innermost().and_then(|on| {
+    let recoverable = living_g().and_then(|on| {
         settle(on, asked);
         let panic = Panic::innermost(on)?;
         let deferred = panic.deferred.get()?;

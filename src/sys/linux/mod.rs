@@ -1,5 +1,6 @@
 //! Linux, glibc or musl.
 
+mod environment;
 mod io;
 mod loader;
 mod maps;
@@ -8,6 +9,7 @@ mod process;
 mod thread;
 mod time;
 
+pub(crate) use environment::*;
 pub(crate) use io::*;
 pub(crate) use loader::*;
 pub(crate) use maps::*;
