@@ -89,6 +89,11 @@ impl Slot<G> {
         }
     }
 
+    pub(crate) fn set_parent(&self, parent: Option<&GStack>) {
+        let parent = parent.map_or(ptr::null_mut(), |parent| ptr::from_ref(parent).cast_mut());
+        self.record.parent.store(parent, Ordering::Relaxed);
+    }
+
     /// The stack outward of this one, as long as a callback is on it.
     pub(crate) fn parent(&self) -> Option<&'static GStack> {
         // SAFETY: [slab] stacks of the same M.

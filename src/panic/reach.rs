@@ -8,22 +8,33 @@ use crate::arch::{self, Regs};
 use crate::gmp::{self, GStack, Kind, STACKS, Scope};
 use crate::sys::{self, unwind};
 
-/// The G that we are. Out on the host's stack, it is the one that the frames from here come to first: with
-/// fibers, the hint may tell of another's. Where they come to none, the hint is all there is.
+/// The G that we are, with the stacks outward of it as the frames have them: with fibers, what the books
+/// say of them may tell of another's. Where the frames are lost, in a function without tables, the books
+/// are believed as far as the stack itself leads there.
 pub(super) fn innermost() -> Option<&'static GStack> {
-    let out = gmp::getm().is_some_and(|m| m.busy()) && gmp::getg().is_none();
-    if !out {
-        return gmp::innermost_g();
+    let m = gmp::getm().filter(|m| m.busy())?;
+    if m.depth() == 1 && gmp::getg().is_some() {
+        return gmp::getg();
     }
-    let mut found = None;
+    let mut innermost: Option<&'static GStack> = None;
+    let mut last: Option<&'static GStack> = None;
+    let mut end = (0, 0);
     unwind::backtrace(&mut |frame| {
-        let pc = frame.pc();
-        if arch::is_switch(pc) {
-            found = STACKS.find(arch::switch_sp(frame.register(Regs::FP)));
+        end = (frame.pc(), frame.sp());
+        let on = STACKS.find(frame.sp()).filter(|on| on.busy());
+        if let Some(on) = on.filter(|on| last.is_none_or(|last| !ptr::eq(last, *on))) {
+            innermost.get_or_insert(on);
+            last.inspect(|last| last.set_parent(Some(on)));
+            last = Some(on);
         }
-        pc != 0 && found.is_none()
+        end.0 != 0
     });
-    found.filter(|on| on.busy() && on.sched_sp() != 0).or_else(gmp::innermost_g)
+    if let Some(last) = last {
+        let (pc, sp) = end;
+        let goes_on = |parent: &&GStack| last.contains(sp) || is_one_stack(sp, parent.host_sp());
+        last.set_parent(last.parent().filter(|parent| pc != 0 && goes_on(parent)));
+    }
+    innermost.or_else(gmp::innermost_g)
 }
 
 /// Whether unwinding from here comes to the switch of `scope`. Where it comes to a frame without
