@@ -135,9 +135,12 @@ unsafe extern "C-unwind" fn print_and_end(report: *mut c_void) {
     // SAFETY: we are the only thread that reports.
     let mut out = unsafe { kept::printer(2, begun_ns + SOON_NS, begun_ns + LAST_NS) };
     // At once: it is out before anything more is tried.
+    let space: &[u8] = if report.level == Level::None { b"\n" } else { b"\n\n" };
     (report.death.what)(&mut out);
+    out.bytes(space);
     out.flush();
-    let what_bytes = out.kept().0.len();
+    let kept = out.kept().0;
+    let what_bytes = kept.strip_suffix(space).unwrap_or(kept).len();
     // SAFETY: as above.
     let area = unsafe { traceback::area() };
     report.print(&mut out, area);

@@ -15,14 +15,11 @@ use crate::traceback::{self, Area, Frame};
 pub(super) const OTHERS_NS: i64 = 500_000_000;
 
 impl Report<'_> {
-    /// Prints all behind the message.
+    /// Prints what stands behind the message.
     pub(super) fn print(&self, out: &mut Printer, area: &mut Area) {
         if self.level == Level::None {
-            out.bytes(b"\n");
             return;
         }
-        out.bytes(b"\n\n");
-        out.flush();
         if self.level == Level::System {
             area.show_plumbing();
         }
