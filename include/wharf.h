@@ -75,6 +75,12 @@
 // `wharf_panic_info.kind`: raised by `wharf_panic`.
 #define WHARF_PANIC_MESSAGE 1
 
+// `wharf_config.signals`: no handler is installed.
+#define WHARF_SIGNALS_NONE 1
+
+// `wharf_config.signals`: handlers for SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT.
+#define WHARF_SIGNALS_FAULTS 2
+
 // The ABI that this header describes; what `wharf_get_api` is asked for.
 #define WHARF_ABI 1
 
@@ -106,8 +112,26 @@ typedef struct wharf_config {
   // The most frames that the trace of a caught panic keeps; default 32, at most 65536; less than
   // 0: none. A report's trace has no such bound.
   int64_t trace_depth;
+  // `WHARF_SIGNALS_FAULTS`, the default of `wharf_start`: handlers for SIGSEGV, SIGBUS, SIGFPE, SIGILL
+  // and SIGABRT stand before the host's until the stop. `WHARF_SIGNALS_NONE`: no handler; so it is
+  // after a start by the first call. Else `WHARF_EINVAL`.
+  //
+  // A fault in a callback, be it out on the host's stack by `wharf_on_host`, is reported:
+  // `SIGSEGV: segmentation violation`, PC and address, the goroutine, its trace. Then it goes to the
+  // handler that the host had installed before the start; without one the process dies of the
+  // signal, with the registers of the fault. One such report is made per start. So is `abort` in a
+  // callback. A callback that outgrows its stack: `fatal error: stack overflow`, the trace, SIGABRT.
+  //
+  // Whatever else comes goes to the host's earlier handler at once, with the mask, stack and
+  // arguments that it would have had; on an `wharf_on_host` so does what the host has a handler for.
+  // A handler that the host installs later takes our place; `wharf_stop` leaves it there, and it
+  // must not pass signals on to the one before it after that. A host that lives on after faults in
+  // callbacks, by handlers from before the start, wants `WHARF_SIGNALS_NONE`.
+  uint32_t signals;
   // Zero.
-  uint64_t reserved[7];
+  uint32_t reserved_word;
+  // Zero.
+  uint64_t reserved[6];
 } wharf_config;
 
 // What wharf calls back: a function of the host's and the pointer that the host gave with it.
@@ -251,15 +275,15 @@ const struct wharf_api *wharf_get_api(uint32_t abi);
 
 // Starts the runtime, or counts one more start of a running one.
 //
-// Optional: the first `wharf_call` starts it with defaults (that start is not counted). Touches
-// nothing of the host's: no thread is made, no handler installed, no environment read. From here to
-// the last stop the library holds a reference on itself, and `dlclose` unloads nothing; after a
+// Optional: the first `wharf_call` starts it with defaults (that start is not counted), and touches
+// nothing of the host's: no thread is made, no handler installed, no environment read. An explicit
+// start installs handlers, unless `signals` says otherwise. From here to the last stop the library holds a reference on itself, and `dlclose` unloads nothing; after a
 // start by the first call alone, `dlclose` waits for running callbacks, stops, and unloads.
 // `dlclose` inside a callback is forbidden: the code that the callback returns to may be gone. So
 // are calls through a table or a pointer that was got before the library was unloaded. Both crash.
 //
-// `config`: what is wanted; NULL is all defaults; read during the call. Of a running runtime
-// nothing here can be changed: a field that asks for something else than is in force is
+// `config`: what is wanted; NULL is all defaults; read during the call. Of a runtime that was started
+// so nothing here can be changed, of one that a first call has started `signals` can: a field that asks for something else than is in force is
 // `WHARF_ESTATE`, and `wharf_dump` names it.
 //
 // Returns `WHARF_OK`; `WHARF_EINVAL`: a field is out of range, `size` is none that is taken (see

@@ -19,6 +19,8 @@ mod report;
 
 mod panic;
 
+mod signal;
+
 mod lifecycle;
 
 mod callback;

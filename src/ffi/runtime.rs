@@ -6,6 +6,7 @@ use super::{read_options, status};
 use crate::base::Status;
 use crate::base::status::*;
 use crate::lifecycle::{self, Config};
+pub use crate::lifecycle::{WHARF_SIGNALS_FAULTS, WHARF_SIGNALS_NONE};
 use crate::{callback, gmp, sys};
 
 /// How the runtime is to be. Fill it with `WHARF_CONFIG_INIT`, then set fields; 0 is the default.
@@ -31,21 +32,39 @@ pub struct wharf_config {
     /// The most frames that the trace of a caught panic keeps; default 32, at most 65536; less than
     /// 0: none. A report's trace has no such bound.
     pub trace_depth: i64,
+    /// `WHARF_SIGNALS_FAULTS`, the default of `wharf_start`: handlers for SIGSEGV, SIGBUS, SIGFPE, SIGILL
+    /// and SIGABRT stand before the host's until the stop. `WHARF_SIGNALS_NONE`: no handler; so it is
+    /// after a start by the first call. Else `WHARF_EINVAL`.
+    ///
+    /// A fault in a callback, be it out on the host's stack by `wharf_on_host`, is reported:
+    /// `SIGSEGV: segmentation violation`, PC and address, the goroutine, its trace. Then it goes to the
+    /// handler that the host had installed before the start; without one the process dies of the
+    /// signal, with the registers of the fault. One such report is made per start. So is `abort` in a
+    /// callback. A callback that outgrows its stack: `fatal error: stack overflow`, the trace, SIGABRT.
+    ///
+    /// Whatever else comes goes to the host's earlier handler at once, with the mask, stack and
+    /// arguments that it would have had; on an `wharf_on_host` so does what the host has a handler for.
+    /// A handler that the host installs later takes our place; `wharf_stop` leaves it there, and it
+    /// must not pass signals on to the one before it after that. A host that lives on after faults in
+    /// callbacks, by handlers from before the start, wants `WHARF_SIGNALS_NONE`.
+    pub signals: u32,
     /// Zero.
-    pub reserved: [u64; 7],
+    pub reserved_word: u32,
+    /// Zero.
+    pub reserved: [u64; 6],
 }
 
 /// Starts the runtime, or counts one more start of a running one.
 ///
-/// Optional: the first `wharf_call` starts it with defaults (that start is not counted). Touches
-/// nothing of the host's: no thread is made, no handler installed, no environment read. From here to
-/// the last stop the library holds a reference on itself, and `dlclose` unloads nothing; after a
+/// Optional: the first `wharf_call` starts it with defaults (that start is not counted), and touches
+/// nothing of the host's: no thread is made, no handler installed, no environment read. An explicit
+/// start installs handlers, unless `signals` says otherwise. From here to the last stop the library holds a reference on itself, and `dlclose` unloads nothing; after a
 /// start by the first call alone, `dlclose` waits for running callbacks, stops, and unloads.
 /// `dlclose` inside a callback is forbidden: the code that the callback returns to may be gone. So
 /// are calls through a table or a pointer that was got before the library was unloaded. Both crash.
 ///
-/// `config`: what is wanted; NULL is all defaults; read during the call. Of a running runtime
-/// nothing here can be changed: a field that asks for something else than is in force is
+/// `config`: what is wanted; NULL is all defaults; read during the call. Of a runtime that was started
+/// so nothing here can be changed, of one that a first call has started `signals` can: a field that asks for something else than is in force is
 /// `WHARF_ESTATE`, and `wharf_dump` names it.
 ///
 /// Returns `WHARF_OK`; `WHARF_EINVAL`: a field is out of range, `size` is none that is taken (see
@@ -73,7 +92,11 @@ fn checked(config: &wharf_config) -> Result<Config, c_int> {
         _ if bytes < least || bytes > 1 << 30 => Err(WHARF_EINVAL),
         _ => Ok(bytes.next_multiple_of(page) as usize),
     };
-    if config.max_threads > gmp::MAX_THREADS || config.reserved != [0; 7] {
+    if config.max_threads > gmp::MAX_THREADS
+        || config.signals > WHARF_SIGNALS_FAULTS
+        || config.reserved_word != 0
+        || config.reserved != [0; 6]
+    {
         return Err(WHARF_EINVAL);
     }
     Ok(Config {
@@ -84,6 +107,7 @@ fn checked(config: &wharf_config) -> Result<Config, c_int> {
             .ok()
             .filter(|depth| *depth <= 65_536)
             .ok_or(WHARF_EINVAL)?,
+        signals: config.signals,
     })
 }
 

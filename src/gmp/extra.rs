@@ -273,6 +273,11 @@ pub(crate) fn each_bound() -> impl Iterator<Item = (i32, &'static M)> {
     })
 }
 
+/// The M of thread `tid`, found without a look at TLS. `[sig]`
+pub(crate) fn m_of(tid: i32) -> Option<&'static M> {
+    each_bound().find(|&(owner, _)| owner == tid).map(|(_, m)| m)
+}
+
 /// Every M, bound or not.
 pub(crate) fn each_m() -> impl Iterator<Item = &'static M> {
     (0..made()).map(numbered)

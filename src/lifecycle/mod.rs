@@ -8,7 +8,7 @@ use crate::base::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use crate::base::status::*;
 use crate::base::{Held, Lock, Refused, Status};
 use crate::stack::Geometry;
-use crate::{arch, gmp, panic, sys};
+use crate::{arch, gmp, panic, signal, sys};
 
 /// What a start may ask for; 0 takes what is in force, or the default.
 #[derive(Clone, Copy, Default)]
@@ -17,7 +17,13 @@ pub(crate) struct Config {
     pub(crate) stack_bytes: usize,
     pub(crate) guard_bytes: usize,
     pub(crate) trace_depth: i32,
+    pub(crate) signals: u32,
 }
+
+/// `wharf_config.signals`: no handler is installed.
+pub const WHARF_SIGNALS_NONE: u32 = 1;
+/// `wharf_config.signals`: handlers for SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT.
+pub const WHARF_SIGNALS_FAULTS: u32 = 2;
 
 const DEFAULT_STACK_BYTES: usize = if cfg!(target_pointer_width = "64") { 8 << 20 } else { 256 << 10 };
 const DEFAULT_GUARD_BYTES: usize = 64 << 10;
@@ -45,7 +51,7 @@ struct Runtime {
 static LOCK: Lock<Runtime> = Lock::new(Runtime { starts: 0, launched: false, own: None, hook: None });
 
 /// The fields of the configuration, by their names in C.
-const FIELDS: [&str; 4] = ["max_threads", "callback_stack_bytes", "guard_bytes", "trace_depth"];
+const FIELDS: [&str; 5] = ["max_threads", "callback_stack_bytes", "guard_bytes", "trace_depth", "signals"];
 /// The one that the last refused start could not change, for `wharf_dump`; [`NONE`] if there is none.
 static REFUSED: AtomicUsize = AtomicUsize::new(NONE);
 const NONE: usize = FIELDS.len();
@@ -92,6 +98,9 @@ pub(crate) fn start(config: Config) -> Result<(), Status> {
         launch(&config, &mut runtime)?;
     }
     if runtime.starts == 0 {
+        if config.signals != WHARF_SIGNALS_NONE {
+            signal::install();
+        }
         // From here on `dlclose` unloads nothing. Not at a lazy start: that may not wait for the
         // loader's lock.
         runtime.own = sys::self_reference(start as *const _);
@@ -148,11 +157,22 @@ fn refused(why: Refused) -> Status {
 /// The first of [`FIELDS`] that a running runtime cannot change to what `config` asks for.
 fn conflict(config: &Config, starts: u32) -> Option<usize> {
     let Geometry { stack_bytes, guard_bytes } = gmp::STACKS.geometry();
-    // Until somebody has asked for a depth, it can change.
-    let depth = if starts == 0 { config.trace_depth } else { panic::trace_depth() };
-    let asked =
-        [config.max_threads as usize, config.stack_bytes, config.guard_bytes, config.trace_depth as usize];
-    let now = [gmp::max_threads() as usize, stack_bytes, guard_bytes, depth as usize];
+    // Until somebody has asked for them, they can change.
+    let (depth, signals) = match starts {
+        0 => (config.trace_depth, config.signals),
+        _ => (
+            panic::trace_depth(),
+            if signal::installed() { WHARF_SIGNALS_FAULTS } else { WHARF_SIGNALS_NONE },
+        ),
+    };
+    let asked = [
+        config.max_threads as usize,
+        config.stack_bytes,
+        config.guard_bytes,
+        config.trace_depth as usize,
+        config.signals as usize,
+    ];
+    let now = [gmp::max_threads() as usize, stack_bytes, guard_bytes, depth as usize, signals as usize];
     (0..FIELDS.len()).find(|&field| asked[field] != 0 && asked[field] != now[field])
 }
 
@@ -219,6 +239,7 @@ pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> 
         STATE.store(RUNNING, Ordering::Release);
         return Err(WHARF_TIMEOUT);
     }
+    signal::uninstall();
     // Else a thread whose end nobody has seen would keep the table.
     gmp::sweep();
     gmp::each_m().for_each(gmp::M::disarm);

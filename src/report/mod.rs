@@ -2,7 +2,7 @@
 //!
 //! The order of the end, which never depends on the patient:
 //!
-//! 1. One thread reports; others that are to die wait for the end where they are.
+//! 1. One thread reports; others that are to die wait where they are.
 //! 2. The thread switches to a stack that is kept for this. From here on: no TLS, no lock, no
 //!    allocation, no cancellation point.
 //! 3. Signals are held back, but for faults and SIGABRT; a timer on this thread sends SIGABRT when
@@ -54,11 +54,14 @@ struct Report<'a> {
 
 /// Reports a death of the calling thread, and ends it. `[sig]`
 pub(crate) fn tell(death: &Death<'_>) {
+    const LOOK_NS: i64 = 1_000_000;
     let me = sys::gettid();
-    match DYING.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed) {
-        Ok(_) => {}
-        Err(dying) if dying == me => again(death),
-        Err(_) => sys::wait_for_the_end(),
+    while let Err(dying) = DYING.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed) {
+        if dying == me {
+            again(death);
+        }
+        // The end, most likely; see `survived`.
+        sys::nap(LOOK_NS);
     }
     let mut report = Report { death, m: gmp::getm().filter(|m| m.busy()) };
     let mut left = Gobuf::default();
@@ -71,6 +74,12 @@ pub(crate) fn tell(death: &Death<'_>) {
             &raw mut left,
         )
     };
+}
+
+/// The reported death is left to a handler of the host's, which may let the process live: the next death
+/// is reported too. `[sig]`
+pub(crate) fn survived() {
+    DYING.store(0, Ordering::Relaxed);
 }
 
 /// A second death of the thread that dies already: in the host's handler of SIGABRT, say.

@@ -5,6 +5,7 @@ mod loader;
 mod maps;
 mod memory;
 mod process;
+mod signals;
 mod thread;
 mod time;
 
@@ -13,5 +14,6 @@ pub(crate) use loader::*;
 pub(crate) use maps::*;
 pub(crate) use memory::*;
 pub(crate) use process::*;
+pub(crate) use signals::*;
 pub(crate) use thread::*;
 pub(crate) use time::*;

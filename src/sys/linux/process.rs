@@ -88,11 +88,3 @@ fn unblock_abort() {
         libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), ptr::null_mut());
     }
 }
-
-/// Waits for a signal, for ever. `[sig]`
-pub(crate) fn wait_for_the_end() -> ! {
-    loop {
-        // SAFETY: no descriptors, no timeout, no mask. A raw call is no cancellation point.
-        unsafe { libc::syscall(libc::SYS_ppoll, 0, 0, 0, 0, 0) };
-    }
-}

@@ -1,0 +1,128 @@
+//! Faults, and `abort`: who gets them, what is said of them. Go: runtime/signal_unix.go.
+//!
+//! From an explicit start to the stop a handler of ours stands before the host's, for SIGSEGV, SIGBUS,
+//! SIGFPE, SIGILL and SIGABRT. What it gets goes one of these ways:
+//!
+//! * Not from a callback: to the host's earlier handler at once, by a jump, with mask, stack and
+//!   arguments as if the system had called it (`chain`).
+//! * From a callback: one report, then the same way; without a handler of the host's, death by the
+//!   signal's default action, with the registers of the fault.
+//! * From a callback that has outgrown its stack: a report, then SIGABRT.
+//!
+//! Whose a signal is is told by the interrupted stack pointer and the thread's id alone. `[where]`
+
+mod chain;
+mod fault;
+
+use crate::arch::{self, Delivery};
+use crate::base::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use crate::report;
+use crate::sys::{self, Action, Cause, Receiver};
+use chain::HOST;
+use fault::place;
+
+/// The signals that we stand before.
+const SIGNALS: [i32; 5] = [sys::SIGSEGV, sys::SIGBUS, sys::SIGFPE, sys::SIGILL, sys::SIGABRT];
+
+/// Whether our handler is to look at all.
+static ACTIVE: AtomicBool = AtomicBool::new(false);
+/// How many threads are in the handler: the stop waits for them.
+static HANDLING: AtomicU32 = AtomicU32::new(0);
+/// Who reports a fault: 0, a tid, or [`REPORTED`].
+static REPORTER: AtomicI32 = AtomicI32::new(0);
+/// The one report of a fault is out, and the host's handler has let the process live, as far as we know.
+const REPORTED: i32 = -1;
+
+/// Whether handlers are installed.
+pub(crate) fn installed() -> bool {
+    ACTIVE.load(Ordering::Relaxed)
+}
+
+/// Puts our handler before the host's.
+pub(crate) fn install() {
+    let entry = arch::signal_entry(on_signal);
+    REPORTER.store(0, Ordering::Relaxed);
+    for (signal, host) in SIGNALS.iter().zip(&HOST) {
+        let now = Action::of(*signal);
+        // Else the host has put ours back after a stop: what is known is still so.
+        if now.receiver() != Receiver::Handler(entry) {
+            host.set(now);
+        }
+    }
+    // SeqCst: pairs with `on_signal`.
+    ACTIVE.store(true, Ordering::SeqCst);
+    for signal in SIGNALS {
+        Action::ours(entry).install(signal);
+    }
+}
+
+/// Puts the host's handlers back, where ours are still in force, and waits until no thread looks at
+/// what the runtime has.
+pub(crate) fn uninstall() {
+    const NAP_NS: i64 = 100_000;
+    if !installed() {
+        return;
+    }
+    let entry = arch::signal_entry(on_signal);
+    for (signal, host) in SIGNALS.iter().zip(&HOST) {
+        if Action::of(*signal).receiver() == Receiver::Handler(entry) {
+            host.get().install(*signal);
+        }
+    }
+    // SeqCst, both: either a handler sees this, or we see the handler.
+    ACTIVE.store(false, Ordering::SeqCst);
+    while HANDLING.load(Ordering::SeqCst) != 0 {
+        sys::nap(NAP_NS);
+    }
+}
+
+/// What our handler does: it answers who is to have the signal. `[sig]`
+unsafe extern "C" fn on_signal(delivery: &mut Delivery) -> usize {
+    let _errno = sys::ErrnoGuard::new();
+    // SeqCst, both: pairs with `uninstall`.
+    HANDLING.fetch_add(1, Ordering::SeqCst);
+    if ACTIVE.load(Ordering::SeqCst) {
+        // SAFETY: the system's, or handed on by a handler of the host's.
+        unsafe { look(delivery) };
+    }
+    HANDLING.fetch_sub(1, Ordering::SeqCst);
+    // SAFETY: as above.
+    unsafe { chain::next(delivery) }
+}
+
+/// Reports a signal that a callback has earned.
+///
+/// # Safety
+/// The delivery is the system's, or the host's.
+unsafe fn look(delivery: &Delivery) {
+    // SAFETY: as the caller says.
+    let (cause, regs) = unsafe { (Cause::of(delivery), sys::interrupted(delivery)) };
+    let Some(place) = place(&cause, &regs) else { return };
+    let receiver = chain::receiver(delivery);
+    let sent_to_nobody = receiver == Receiver::Nobody && !cause.is_fault();
+    // On the host's own stack the host's handler comes first.
+    let host_s = place.is_out && matches!(receiver, Receiver::Handler(_));
+    if sent_to_nobody || host_s || !may_report() {
+        return;
+    }
+    fault::report(delivery.signal as i32, &cause, regs, &place);
+    if matches!(receiver, Receiver::Handler(_)) {
+        report::survived();
+        REPORTER.store(REPORTED, Ordering::Relaxed);
+    }
+}
+
+/// Whether the calling thread is the one that reports. Another one's report is waited for: if the
+/// process dies of it, for ever.
+fn may_report() -> bool {
+    const LOOK_NS: i64 = 1_000_000;
+    let me = sys::gettid();
+    loop {
+        match REPORTER.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => return true,
+            Err(REPORTED) => return false,
+            Err(reporter) if reporter == me => return false,
+            Err(_) => sys::nap(LOOK_NS),
+        }
+    }
+}
