@@ -283,10 +283,11 @@ pub(crate) fn each_m() -> impl Iterator<Item = &'static M> {
     (0..made()).map(numbered)
 }
 
-/// Takes the stacks of the spare Ms away, so that the pool can give them back.
-pub(crate) fn disarm_spare() {
+/// Takes the stacks of the spare Ms away, so that the pool can give them back, and whatever `also` does.
+pub(crate) fn disarm_spare(also: fn(&M)) {
     for number in EXTRA.drain(|number| &numbered(number).link) {
         numbered(number).disarm();
+        also(numbered(number));
         EXTRA.push(number, &numbered(number).link);
     }
 }

@@ -243,6 +243,9 @@ pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> 
     // Else a thread whose end nobody has seen would keep the table.
     gmp::sweep();
     gmp::each_m().for_each(gmp::M::disarm);
+    // Those of threads that live on stay mapped.
+    gmp::getm().into_iter().for_each(signal::take_back);
+    gmp::each_m().for_each(signal::release);
     gmp::exit_key_delete();
     // SAFETY: every gate is closed and every callback has ended: no stack is in use.
     unsafe { gmp::STACKS.release_all() };
@@ -329,6 +332,7 @@ pub(crate) fn at_closed_gate(m: &gmp::M) -> Result<(), Status> {
             if m.home.load(Ordering::Relaxed).is_null() {
                 m.tie();
             }
+            signal::lend(m);
             m.arm().ok_or(WHARF_ENOMEM)
         })?;
         wait_for_trim(m)?;

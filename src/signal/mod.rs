@@ -11,8 +11,11 @@
 //!
 //! Whose a signal is is told by the interrupted stack pointer and the thread's id alone. `[where]`
 
+mod altstack;
 mod chain;
 mod fault;
+
+pub(crate) use altstack::{lend, release, take_back};
 
 use crate::arch::{self, Delivery};
 use crate::base::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};

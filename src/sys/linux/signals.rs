@@ -255,11 +255,13 @@ unsafe fn writable(addr: usize) -> bool {
 pub(crate) struct AltStack(libc::stack_t);
 
 impl AltStack {
+    /// None at all, if `bytes` is 0.
     pub(crate) fn new(lo: usize, bytes: usize) -> AltStack {
         // SAFETY: plain data.
         let mut stack: libc::stack_t = unsafe { MaybeUninit::zeroed().assume_init() };
         stack.ss_sp = lo as *mut _;
         stack.ss_size = bytes;
+        stack.ss_flags = if bytes == 0 { libc::SS_DISABLE } else { 0 };
         AltStack(stack)
     }
 
