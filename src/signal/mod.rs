@@ -69,7 +69,7 @@ pub(crate) fn uninstall() {
     let entry = arch::signal_entry(on_signal);
     for (signal, host) in SIGNALS.iter().zip(&HOST) {
         if Action::of(*signal).receiver() == Receiver::Handler(entry) {
-            host.get().install(*signal);
+            host.get().restore(*signal);
         }
     }
     // SeqCst, both: either a handler sees this, or we see the handler.

@@ -53,12 +53,24 @@ impl Action {
         now
     }
 
-    /// Puts it in force; gives the one before.
-    pub(crate) fn install(&self, signal: i32) -> Action {
-        let mut before = Action::default();
+    /// Puts it in force.
+    pub(crate) fn install(&self, signal: i32) {
         // SAFETY: by the word of whoever made the action.
-        unsafe { libc::sigaction(signal, &self.0, &mut before.0) };
-        before
+        unsafe { libc::sigaction(signal, &self.0, ptr::null_mut()) };
+    }
+
+    /// Puts what [`of`](Action::of) gave in force again, as if nothing had been there between: libc adds
+    /// a flag of its own to what never had a handler.
+    pub(crate) fn restore(&self, signal: i32) {
+        const RESTORER: libc::c_int = 0x0400_0000;
+        self.install(signal);
+        if self.0.sa_flags & RESTORER == 0 && !matches!(self.receiver(), Receiver::Handler(_)) {
+            // SAFETY: the head of libc's set is the kernel's.
+            let mask = unsafe { (&raw const self.0.sa_mask).cast::<u64>().read_unaligned() };
+            let action = [self.0.sa_sigaction as u64, self.0.sa_flags as u64, 0, mask];
+            // SAFETY: the kernel's struct: handler, flags, restorer, set; no handler is called.
+            unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &action, 0, SET_BYTES) };
+        }
     }
 
     pub(crate) fn receiver(&self) -> Receiver {
