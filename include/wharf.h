@@ -75,11 +75,23 @@
 // `wharf_panic_info.kind`: raised by `wharf_panic`.
 #define WHARF_PANIC_MESSAGE 1
 
+// `wharf_panic_info.kind`: SIGSEGV, SIGBUS, SIGFPE or SIGILL, with `WHARF_FAULTS_PANIC`.
+#define WHARF_PANIC_FAULT 2
+
+// `wharf_panic_info.kind`: the callback has outgrown its stack, with `WHARF_FAULTS_PANIC`.
+#define WHARF_PANIC_OVERFLOW 3
+
 // `wharf_config.signals`: no handler is installed.
 #define WHARF_SIGNALS_NONE 1
 
 // `wharf_config.signals`: handlers for SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT.
 #define WHARF_SIGNALS_FAULTS 2
+
+// `wharf_config.fault_policy`: the process dies.
+#define WHARF_FAULTS_DIE 1
+
+// `wharf_config.fault_policy`: a `wharf_try` gets them.
+#define WHARF_FAULTS_PANIC 2
 
 // The ABI that this header describes; what `wharf_get_api` is asked for.
 #define WHARF_ABI 1
@@ -128,8 +140,14 @@ typedef struct wharf_config {
   // must not pass signals on to the one before it after that. A host that lives on after faults in
   // callbacks, by handlers from before the start, wants `WHARF_SIGNALS_NONE`.
   uint32_t signals;
-  // Zero.
-  uint32_t reserved_word;
+  // `WHARF_FAULTS_DIE`, the default: a fault in a callback ends the process, as `signals` says.
+  // `WHARF_FAULTS_PANIC`, for `WHARF_SIGNALS_FAULTS` only: inside a `wharf_try` a fault in a callback,
+  // or a callback that outgrows its stack, comes back as `WHARF_PANICKED`, with `kind` and `address`,
+  // and the thread goes on. It is cut to the try, as by `siglongjmp`: no destructor runs, locks stay
+  // held, what was deferred in scopes inside the try is dropped; what was deferred in the try's own
+  // function runs. The try must stand on the same managed stack: not beyond `wharf_on_host`. A fault
+  // on the host's own stack, a signal that was sent, and `abort` are not caught. Else `WHARF_EINVAL`.
+  uint32_t fault_policy;
   // Zero.
   uint64_t reserved[6];
 } wharf_config;
@@ -186,7 +204,8 @@ typedef struct wharf_stats {
 typedef struct wharf_panic_info {
   // Bytes of this struct, as the library knows it.
   uint32_t size;
-  // `WHARF_PANIC_MESSAGE`; later versions may know more kinds.
+  // `WHARF_PANIC_MESSAGE`, `WHARF_PANIC_FAULT` or `WHARF_PANIC_OVERFLOW`; later versions may know more
+  // kinds.
   uint32_t kind;
   // What `wharf_panic` was given.
   const char *message;
@@ -199,6 +218,8 @@ typedef struct wharf_panic_info {
   uint32_t cut;
   // The panic that this one took the place of, in a deferred call; or NULL. Freed with this one.
   const struct wharf_panic_info *earlier;
+  // Of a fault: the address that could not be accessed, or of the instruction.
+  const void *address;
 } wharf_panic_info;
 
 // Every function of this header, for hosts that load the library by `dlopen`. What each does is

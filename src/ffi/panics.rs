@@ -7,7 +7,7 @@ use crate::arch::stack_pointer;
 use crate::base::Printer;
 use crate::base::status::*;
 use crate::panic;
-pub use crate::panic::{WHARF_PANIC_MESSAGE, wharf_panic_info};
+pub use crate::panic::{WHARF_PANIC_FAULT, WHARF_PANIC_MESSAGE, WHARF_PANIC_OVERFLOW, wharf_panic_info};
 
 /// Panics. If a `wharf_try` stands on this thread, it gets the panic; else if a deferred call recovers,
 /// its callback ends with `WHARF_RECOVERED`; else the process ends with a report: `panic: msg`, a

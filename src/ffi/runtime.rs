@@ -6,7 +6,7 @@ use super::{read_options, status};
 use crate::base::Status;
 use crate::base::status::*;
 use crate::lifecycle::{self, Config};
-pub use crate::lifecycle::{WHARF_SIGNALS_FAULTS, WHARF_SIGNALS_NONE};
+pub use crate::lifecycle::{WHARF_FAULTS_DIE, WHARF_FAULTS_PANIC, WHARF_SIGNALS_FAULTS, WHARF_SIGNALS_NONE};
 use crate::{callback, gmp, sys};
 
 /// How the runtime is to be. Fill it with `WHARF_CONFIG_INIT`, then set fields; 0 is the default.
@@ -48,8 +48,14 @@ pub struct wharf_config {
     /// must not pass signals on to the one before it after that. A host that lives on after faults in
     /// callbacks, by handlers from before the start, wants `WHARF_SIGNALS_NONE`.
     pub signals: u32,
-    /// Zero.
-    pub reserved_word: u32,
+    /// `WHARF_FAULTS_DIE`, the default: a fault in a callback ends the process, as `signals` says.
+    /// `WHARF_FAULTS_PANIC`, for `WHARF_SIGNALS_FAULTS` only: inside a `wharf_try` a fault in a callback,
+    /// or a callback that outgrows its stack, comes back as `WHARF_PANICKED`, with `kind` and `address`,
+    /// and the thread goes on. It is cut to the try, as by `siglongjmp`: no destructor runs, locks stay
+    /// held, what was deferred in scopes inside the try is dropped; what was deferred in the try's own
+    /// function runs. The try must stand on the same managed stack: not beyond `wharf_on_host`. A fault
+    /// on the host's own stack, a signal that was sent, and `abort` are not caught. Else `WHARF_EINVAL`.
+    pub fault_policy: u32,
     /// Zero.
     pub reserved: [u64; 6],
 }
@@ -92,9 +98,11 @@ fn checked(config: &wharf_config) -> Result<Config, c_int> {
         _ if bytes < least || bytes > 1 << 30 => Err(WHARF_EINVAL),
         _ => Ok(bytes.next_multiple_of(page) as usize),
     };
+    let faults_panic = config.fault_policy == WHARF_FAULTS_PANIC;
     if config.max_threads > gmp::MAX_THREADS
         || config.signals > WHARF_SIGNALS_FAULTS
-        || config.reserved_word != 0
+        || config.fault_policy > WHARF_FAULTS_PANIC
+        || faults_panic && config.signals == WHARF_SIGNALS_NONE
         || config.reserved != [0; 6]
     {
         return Err(WHARF_EINVAL);
@@ -108,6 +116,7 @@ fn checked(config: &wharf_config) -> Result<Config, c_int> {
             .filter(|depth| *depth <= 65_536)
             .ok_or(WHARF_EINVAL)?,
         signals: config.signals,
+        fault_policy: config.fault_policy,
     })
 }
 

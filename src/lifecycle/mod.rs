@@ -18,12 +18,17 @@ pub(crate) struct Config {
     pub(crate) guard_bytes: usize,
     pub(crate) trace_depth: i32,
     pub(crate) signals: u32,
+    pub(crate) fault_policy: u32,
 }
 
 /// `wharf_config.signals`: no handler is installed.
 pub const WHARF_SIGNALS_NONE: u32 = 1;
 /// `wharf_config.signals`: handlers for SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT.
 pub const WHARF_SIGNALS_FAULTS: u32 = 2;
+/// `wharf_config.fault_policy`: the process dies.
+pub const WHARF_FAULTS_DIE: u32 = 1;
+/// `wharf_config.fault_policy`: a `wharf_try` gets them.
+pub const WHARF_FAULTS_PANIC: u32 = 2;
 
 const DEFAULT_STACK_BYTES: usize = if cfg!(target_pointer_width = "64") { 8 << 20 } else { 256 << 10 };
 const DEFAULT_GUARD_BYTES: usize = 64 << 10;
@@ -51,7 +56,8 @@ struct Runtime {
 static LOCK: Lock<Runtime> = Lock::new(Runtime { starts: 0, launched: false, own: None, hook: None });
 
 /// The fields of the configuration, by their names in C.
-const FIELDS: [&str; 5] = ["max_threads", "callback_stack_bytes", "guard_bytes", "trace_depth", "signals"];
+const FIELDS: [&str; 6] =
+    ["max_threads", "callback_stack_bytes", "guard_bytes", "trace_depth", "signals", "fault_policy"];
 /// The one that the last refused start could not change, for `wharf_dump`; [`NONE`] if there is none.
 static REFUSED: AtomicUsize = AtomicUsize::new(NONE);
 const NONE: usize = FIELDS.len();
@@ -99,7 +105,7 @@ pub(crate) fn start(config: Config) -> Result<(), Status> {
     }
     if runtime.starts == 0 {
         if config.signals != WHARF_SIGNALS_NONE {
-            signal::install();
+            signal::install(config.fault_policy == WHARF_FAULTS_PANIC);
         }
         // From here on `dlclose` unloads nothing. Not at a lazy start: that may not wait for the
         // loader's lock.
@@ -158,11 +164,13 @@ fn refused(why: Refused) -> Status {
 fn conflict(config: &Config, starts: u32) -> Option<usize> {
     let Geometry { stack_bytes, guard_bytes } = gmp::STACKS.geometry();
     // Until somebody has asked for them, they can change.
-    let (depth, signals) = match starts {
-        0 => (config.trace_depth, config.signals),
+    let either = |is_so: bool, so: u32, not: u32| if is_so { so } else { not };
+    let (depth, signals, fault_policy) = match starts {
+        0 => (config.trace_depth, config.signals, config.fault_policy),
         _ => (
             panic::trace_depth(),
-            if signal::installed() { WHARF_SIGNALS_FAULTS } else { WHARF_SIGNALS_NONE },
+            either(signal::installed(), WHARF_SIGNALS_FAULTS, WHARF_SIGNALS_NONE),
+            either(signal::faults_panic(), WHARF_FAULTS_PANIC, WHARF_FAULTS_DIE),
         ),
     };
     let asked = [
@@ -171,8 +179,16 @@ fn conflict(config: &Config, starts: u32) -> Option<usize> {
         config.guard_bytes,
         config.trace_depth as usize,
         config.signals as usize,
+        config.fault_policy as usize,
     ];
-    let now = [gmp::max_threads() as usize, stack_bytes, guard_bytes, depth as usize, signals as usize];
+    let now = [
+        gmp::max_threads() as usize,
+        stack_bytes,
+        guard_bytes,
+        depth as usize,
+        signals as usize,
+        fault_policy as usize,
+    ];
     (0..FIELDS.len()).find(|&field| asked[field] != 0 && asked[field] != now[field])
 }
 

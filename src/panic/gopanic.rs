@@ -21,7 +21,7 @@ use crate::gmp::{self, GStack, Kind, Scope};
 use crate::sys::unwind::{self, Context, Exception, Unwinding};
 
 /// What a switch gives to which a panic has come back.
-const LANDED: u32 = 1;
+pub(super) const LANDED: u32 = 1;
 
 /// Raises a panic. `raised`: the stack pointer of the function that the host called. `frames`: where it
 /// comes from, if those frames are gone already.
@@ -80,7 +80,11 @@ pub(crate) fn gorecover() -> *mut wharf_panic_info {
 
 /// Drops the scopes that were left by `longjmp`, and the panics whose deferred calls were.
 fn settle(on: &GStack) {
-    let top = top_of(on);
+    settle_at(on, top_of(on));
+}
+
+/// As [`settle`], where the frames of `on` end at `top`.
+pub(super) fn settle_at(on: &GStack, top: usize) {
     on.drop_dead_scopes(top);
     while let Some(panic) = Panic::innermost(on) {
         let left = |deferred: Deferred| on.contains(deferred.sp) && deferred.sp < top;
@@ -94,7 +98,7 @@ fn settle(on: &GStack) {
 
 /// Every scope from the innermost of `on` outward, with the one inward of it on the same stack; a
 /// wall ends it.
-fn scopes(on: &'static GStack) -> impl Iterator<Item = (Scope, Option<Scope>)> {
+pub(super) fn scopes(on: &'static GStack) -> impl Iterator<Item = (Scope, Option<Scope>)> {
     let outward = |&(scope, _): &(Scope, Option<Scope>)| {
         scope
             .outward()

@@ -6,6 +6,7 @@ use crate::arch::Regs;
 use crate::base::Printer;
 use crate::base::atomic::Ordering;
 use crate::gmp::{self, CLOSED, GStack, M, STACKS};
+use crate::panic::{self, Fault, Landing, WHARF_PANIC_FAULT, WHARF_PANIC_OVERFLOW};
 use crate::report::{self, Death};
 use crate::sys::{self, Cause};
 
@@ -52,10 +53,34 @@ fn in_guard(on: &GStack, guard_bytes: usize, address: usize) -> bool {
     (on.lo - guard_bytes..on.lo).contains(&address)
 }
 
+/// Has a try get it, if one stands on the stack.
+pub(super) fn panic(signal: i32, cause: &Cause, regs: &Regs, place: &Place) -> Option<Landing> {
+    if !cause.is_fault() || place.is_out || signal == sys::SIGABRT {
+        return None;
+    }
+    let mut text = [0; 128];
+    // SAFETY: room of ours.
+    let mut out = unsafe { Printer::to_memory(text.as_mut_ptr(), text.len()) };
+    let kind = if place.is_overflow { WHARF_PANIC_OVERFLOW } else { WHARF_PANIC_FAULT };
+    let _ = match kind {
+        WHARF_PANIC_OVERFLOW => {
+            write!(out, "stack overflow: goroutine stack exceeds {}-byte limit", limit(place))
+        }
+        _ => write!(out, "{} addr={:#x}", name(signal), cause.address),
+    };
+    let length = out.printed().min(text.len());
+    let fault = Fault { kind, message: &text[..length], address: cause.address, regs };
+    panic::fault(place.m, place.on, &fault)
+}
+
+fn limit(place: &Place) -> usize {
+    place.on.hi() - place.on.lo
+}
+
 /// Reports it. Comes back, but for an overflow.
 pub(super) fn report(signal: i32, cause: &Cause, regs: Regs, place: &Place) {
     if place.is_overflow {
-        let limit = place.on.hi() - place.on.lo;
+        let limit = limit(place);
         report::tell(&Death {
             what: &|out| {
                 let _ = writeln!(out, "wharf: goroutine stack exceeds {limit}-byte limit");

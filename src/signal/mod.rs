@@ -9,6 +9,8 @@
 //!   signal's default action, with the registers of the fault.
 //! * From a callback that has outgrown its stack: a report, then SIGABRT.
 //!
+//! * The same inside a try, where the host wants it so: the try gets it as a panic (`panic::fault`).
+//!
 //! Whose a signal is is told by the interrupted stack pointer and the thread's id alone. `[where]`
 
 mod altstack;
@@ -29,6 +31,7 @@ const SIGNALS: [i32; 5] = [sys::SIGSEGV, sys::SIGBUS, sys::SIGFPE, sys::SIGILL, 
 
 /// Whether our handler is to look at all.
 static ACTIVE: AtomicBool = AtomicBool::new(false);
+static FAULTS_PANIC: AtomicBool = AtomicBool::new(false);
 /// How many threads are in the handler: the stop waits for them.
 static HANDLING: AtomicU32 = AtomicU32::new(0);
 /// Who reports a fault: 0, a tid, or [`REPORTED`].
@@ -41,8 +44,14 @@ pub(crate) fn installed() -> bool {
     ACTIVE.load(Ordering::Relaxed)
 }
 
-/// Puts our handler before the host's.
-pub(crate) fn install() {
+/// Whether a try gets faults as panics.
+pub(crate) fn faults_panic() -> bool {
+    FAULTS_PANIC.load(Ordering::Relaxed)
+}
+
+/// Puts our handler before the host's; a try gets faults if `faults_panic`.
+pub(crate) fn install(faults_panic: bool) {
+    FAULTS_PANIC.store(faults_panic, Ordering::Relaxed);
     let entry = arch::signal_entry(on_signal);
     REPORTER.store(0, Ordering::Relaxed);
     for (signal, host) in SIGNALS.iter().zip(&HOST) {
@@ -84,35 +93,49 @@ unsafe extern "C" fn on_signal(delivery: &mut Delivery) -> usize {
     let _errno = sys::ErrnoGuard::new();
     // SeqCst, both: pairs with `uninstall`.
     HANDLING.fetch_add(1, Ordering::SeqCst);
-    if ACTIVE.load(Ordering::SeqCst) {
-        // SAFETY: the system's, or handed on by a handler of the host's.
-        unsafe { look(delivery) };
-    }
+    // SAFETY: the system's, or handed on by a handler of the host's.
+    let is_settled = ACTIVE.load(Ordering::SeqCst) && unsafe { look(delivery) };
     HANDLING.fetch_sub(1, Ordering::SeqCst);
     // SAFETY: as above.
-    unsafe { chain::next(delivery) }
+    if is_settled { 0 } else { unsafe { chain::next(delivery) } }
 }
 
-/// Reports a signal that a callback has earned.
+/// Reports a signal that a callback has earned, or has a try get it: true, and all is done.
 ///
 /// # Safety
 /// The delivery is the system's, or the host's.
-unsafe fn look(delivery: &Delivery) {
+unsafe fn look(delivery: &Delivery) -> bool {
     // SAFETY: as the caller says.
     let (cause, regs) = unsafe { (Cause::of(delivery), sys::interrupted(delivery)) };
-    let Some(place) = place(&cause, &regs) else { return };
+    let Some(place) = place(&cause, &regs) else { return false };
+    if faults_panic() {
+        let landing = fault::panic(delivery.signal as i32, &cause, &regs, &place);
+        if let Some(landing) = landing {
+            // SAFETY: as the caller says; the try's switch stands.
+            unsafe {
+                sys::go_on_with(
+                    delivery,
+                    arch::gogo as *const () as usize,
+                    landing.sp,
+                    landing.value as usize,
+                )
+            };
+            return true;
+        }
+    }
     let receiver = chain::receiver(delivery);
     let sent_to_nobody = receiver == Receiver::Nobody && !cause.is_fault();
     // On the host's own stack the host's handler comes first.
     let host_s = place.is_out && matches!(receiver, Receiver::Handler(_));
     if sent_to_nobody || host_s || !may_report() {
-        return;
+        return false;
     }
     fault::report(delivery.signal as i32, &cause, regs, &place);
     if matches!(receiver, Receiver::Handler(_)) {
         report::survived();
         REPORTER.store(REPORTED, Ordering::Relaxed);
     }
+    false
 }
 
 /// Whether the calling thread is the one that reports. Another one's report is waited for: if the

@@ -14,8 +14,10 @@
 //! | `sigreturn`, `rows`, `unwind` | who called this frame? |
 //! | `symbols` | what is this function called? |
 //! | `passed` | was a frame given up? |
+//! | `faulted` | what did a fault hit? |
 //! | `spare` | where to look from, outside the report? |
 
+mod faulted;
 mod image;
 mod mappings;
 mod memory;
@@ -34,6 +36,7 @@ use crate::arch::Regs;
 use crate::base::Printer;
 use core::cell::UnsafeCell;
 use core::fmt::Write;
+pub(crate) use faulted::trace;
 use memory::Memory;
 use modules::Maps;
 pub(crate) use passed::is_passed;

@@ -109,6 +109,19 @@ pub(crate) fn resident_bytes(addr: usize, bytes: usize) -> usize {
     resident
 }
 
+/// Fresh memory of its own, to be given back by [`release`]. `[sig]`
+pub(crate) fn map(bytes: usize) -> Option<*mut u8> {
+    let addr = reserve(bytes, 0)?;
+    // SAFETY: the reservation just made.
+    unsafe {
+        if !commit(addr, bytes) {
+            release(addr, bytes);
+            return None;
+        }
+    }
+    Some(addr as *mut u8)
+}
+
 /// A block of the process's heap, aligned for anything. `None` if there is no memory.
 pub(crate) fn allocate(bytes: usize) -> Option<*mut u8> {
     // SAFETY: any size will do.
