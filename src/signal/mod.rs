@@ -60,6 +60,10 @@ pub(crate) fn install(faults_panic: bool) {
         if now.receiver() != Receiver::Handler(entry) {
             host.set(now);
         }
+        if *signal == sys::SIGABRT {
+            let is_idle = !matches!(host.get().receiver(), Receiver::Handler(_));
+            sys::set_idle_abort_handler(if is_idle { entry } else { 0 });
+        }
     }
     // SeqCst: pairs with `on_signal`.
     ACTIVE.store(true, Ordering::SeqCst);
@@ -81,6 +85,7 @@ pub(crate) fn uninstall() {
             host.get().restore(*signal);
         }
     }
+    sys::set_idle_abort_handler(0);
     // SeqCst, both: either a handler sees this, or we see the handler.
     ACTIVE.store(false, Ordering::SeqCst);
     while HANDLING.load(Ordering::SeqCst) != 0 {
