@@ -19,8 +19,8 @@ OUT ?= target/wharf
 
 SO      := libwharf.so.0
 VERSION := $(shell sed -n 's/^version *= *"\(.*\)"/\1/p;T;q' Cargo.toml)
-SOURCES := $(sort $(shell find src -name '*.rs')) Cargo.toml $(wildcard Cargo.lock)
-HEADERS := include/wharf.h include/wharf_dl.h
+SOURCES := $(sort $(shell find src -name '*.rs' -not -path 'src/face/*')) Cargo.toml $(wildcard Cargo.lock)
+HEADERS := include/wharf.h include/wharf_dl.h include/wharf.hpp
 CARGO_DIR := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR)/$(notdir $(OUT)),$(OUT)/cargo)
 # Two makes may run at once, as tests do.
 LOCK := $(if $(shell command -v flock),flock $(OUT)/lock)
@@ -129,11 +129,19 @@ test check bench: export WHARF_LIB = $(abspath $(OUT))/$(SO)
 ## test       every test, against the libraries
 test: lib
 	$(CARGO) test
+	$(CARGO) test -q --doc --no-default-features --features plugin
+
+# A plugin in Rust, built in a place of its own: it has other features than the library.
+PLUGIN := c_host/plugins/rust
+PLUGIN_DIR := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)/face
 
 ## lint       format, lints
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy -q --all-targets -- -D warnings
+	$(CARGO) clippy -q --no-default-features --features plugin --lib -- -D warnings
+	$(CARGO) fmt --manifest-path $(PLUGIN)/Cargo.toml --check
+	$(CARGO) clippy -q --manifest-path $(PLUGIN)/Cargo.toml --target-dir $(PLUGIN_DIR) -- -D warnings
 
 ## check      lint, and of the tests: house rules, headers, delivered files, README, gates
 check: lint lib

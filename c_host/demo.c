@@ -3,12 +3,14 @@
  *   demo [library]
  *
  * It opens the library, calls in from threads of its own, shows on which stack what runs and what
- * it costs, and ends by a panic in the very first call of a fresh thread: status SIGABRT. */
+ * it costs, catches a panic, and ends by one that nobody catches, in the very first call of a fresh
+ * thread: status SIGABRT. */
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "wharf_dl.h"
 
@@ -172,7 +174,43 @@ static void show_costs(int64_t very_first_ns)
            plain);
 }
 
-/* ---- The panic ------------------------------------------------------------------------------- */
+/* ---- A panic that is caught ------------------------------------------------------------------ */
+
+static int lines_read;
+
+/* Not inlined, and not the last that its caller does: the trace has a frame of each. */
+__attribute__((__noinline__)) static void parse(const char *line)
+{
+    if (strchr(line, '=') == NULL)
+        rt.api->panic("a line without a =");
+}
+
+static void read_line(void *line)
+{
+    parse(line);
+    lines_read++;
+}
+
+static void *reader(void *line)
+{
+    wharf_panic_info *info = NULL;
+    char text[2048];
+    int status = rt.api->try_(read_line, line, &info);
+
+    if (status != WHARF_PANICKED) {
+        fprintf(stderr, "demo: try: %s instead of a panic\n", rt.api->strerror(status));
+        exit(1);
+    }
+    rt.api->panic_info_format(info, text, sizeof text);
+    rt.api->panic_info_free(info);
+    printf("A panic that try catches, and gives back as %s, with the trace of what was ended\n\n%s\n",
+           rt.api->status_name(status), text);
+    must(rt.api->try_(read_line, "x = 1", NULL), "try");
+    printf("The thread goes on: its next line was read, %d in all.\n\n", lines_read);
+    return NULL;
+}
+
+/* ---- The panic that is not ------------------------------------------------------------------- */
 
 static void boom(void *arg)
 {
@@ -199,8 +237,9 @@ int main(int argc, char **argv)
 
     show_stacks();
     show_costs(very_first_ns);
+    pthread_join(start_thread(reader, "x 1"), NULL);
 
-    printf("A panic that nobody stops, in the very first call of a fresh thread\n\n");
+    printf("A panic that nobody catches, in the very first call of a fresh thread\n\n");
     fflush(stdout);
     pthread_join(start_thread(doomed, NULL), NULL);
     return 0;

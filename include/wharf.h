@@ -30,7 +30,8 @@
 #endif
 
 /* A struct of options with its defaults: wharf_config config = WHARF_CONFIG_INIT; */
-#define WHARF_CONFIG_INIT { (uint32_t)sizeof(wharf_config), 0, 0, 0, { 0, 0, 0, 0, 0, 0, 0, 0 } }
+#define WHARF_CONFIG_INIT \
+  { (uint32_t)sizeof(wharf_config), 0, 0, 0, 0, 0, 0, 0, { 0, 0, 0, 0, 0 } }
 #define WHARF_ATTACH_OPTIONS_INIT \
   { (uint32_t)sizeof(wharf_attach_options), 0, 0, 0, { 0, 0, 0, 0 } }
 #define WHARF_STATS_INIT { (uint32_t)sizeof(wharf_stats), 0, 0, 0, 0, 0, 0, 0, 0 }
@@ -96,6 +97,23 @@
 // The ABI that this header describes; what `wharf_get_api` is asked for.
 #define WHARF_ABI 1
 
+// `wharf_config.traceback`: what the environment says, else `WHARF_TRACEBACK_SINGLE`.
+#define WHARF_TRACEBACK_DEFAULT 0
+
+// A report is its message alone.
+#define WHARF_TRACEBACK_NONE 1
+
+// The message and the trace of the thread that dies.
+#define WHARF_TRACEBACK_SINGLE 2
+
+// ... and the traces of the other threads that are inside callbacks, the first hundred, as far as
+// they can be told without stopping them: of one that is out on the host's stack the frames from
+// there outward; of one that is inside its callback the host's frames below it.
+#define WHARF_TRACEBACK_ALL 3
+
+// ... and the library's own frames, the registers that are known, its version and configuration.
+#define WHARF_TRACEBACK_SYSTEM 4
+
 // `wharf_attach_options.flags`: the thread must never wait for wharf. `wharf_trim` leaves its
 // stack alone.
 #define WHARF_ATTACH_REALTIME 1
@@ -124,6 +142,23 @@ typedef struct wharf_config {
   // The most frames that the trace of a caught panic keeps; default 32, at most 65536; less than
   // 0: none. A report's trace has no such bound.
   int64_t trace_depth;
+  // How much a report tells: `WHARF_TRACEBACK_NONE` and so on. `WHARF_TRACEBACK_DEFAULT`: what the
+  // environment variable `WHARF_TRACEBACK` says, `none`, `single`, `all` or `system`; if it says
+  // nothing else, `single`. Another number is `WHARF_EINVAL`.
+  uint32_t traceback;
+  // Where a report goes, besides standard error, as JSON: an object a line, `{"wharf":"panic",
+  // "message":…}` first, then one for each goroutine, `{"wharf":"end"}` last; always valid, whatever
+  // bytes a message has (what is no UTF-8 becomes U+FFFD). A descriptor of the host's, open for
+  // writing when the process dies; a reader that takes nothing is waited for half a second. 0 and
+  // -1: none, so it cannot be descriptor 0; less is `WHARF_EINVAL`.
+  int32_t report_fd;
+  // A file to which the same is appended; NULL: none. Copied; at most 1023 bytes, and not empty, else
+  // `WHARF_EINVAL`. It is opened at the start, made with mode 0600 if it is not there: a process that
+  // dies may have no free descriptor, another root and fewer rights. If the host has closed that
+  // descriptor by then (what it has opened under the same number is not written to), or the file was
+  // removed, or could not be opened at the start, it is opened by its name then; relative to the
+  // working directory of then. If that fails too, the report goes to standard error alone.
+  const char *report_path;
   // `WHARF_SIGNALS_FAULTS`, the default of `wharf_start`: handlers for SIGSEGV, SIGBUS, SIGFPE, SIGILL
   // and SIGABRT stand before the host's until the stop. `WHARF_SIGNALS_NONE`: no handler; so it is
   // after a start by the first call. Else `WHARF_EINVAL`.
@@ -149,7 +184,7 @@ typedef struct wharf_config {
   // on the host's own stack, a signal that was sent, and `abort` are not caught. Else `WHARF_EINVAL`.
   uint32_t fault_policy;
   // Zero.
-  uint64_t reserved[6];
+  uint64_t reserved[4];
 } wharf_config;
 
 // What wharf calls back: a function of the host's and the pointer that the host gave with it.
@@ -222,6 +257,9 @@ typedef struct wharf_panic_info {
   const void *address;
 } wharf_panic_info;
 
+// What gets a report: its text, which is followed by a NUL, its bytes, and the pointer that the host gave.
+typedef void (*wharf_fatal_fn)(const char *report, size_t bytes, void *arg);
+
 // Every function of this header, for hosts that load the library by `dlopen`. What each does is
 // said at its prototype.
 typedef struct wharf_api {
@@ -254,6 +292,7 @@ typedef struct wharf_api {
   void (*goexit)(void) WHARF_NORETURN;
   size_t (*panic_info_format)(const struct wharf_panic_info *info, char *out, size_t bytes);
   void (*panic_info_free)(struct wharf_panic_info *info);
+  int (*on_fatal)(wharf_fatal_fn fn, void *arg);
 } wharf_api;
 
 #ifdef __cplusplus
@@ -296,10 +335,13 @@ const struct wharf_api *wharf_get_api(uint32_t abi);
 
 // Starts the runtime, or counts one more start of a running one.
 //
-// Optional: the first `wharf_call` starts it with defaults (that start is not counted), and touches
-// nothing of the host's: no thread is made, no handler installed, no environment read. An explicit
-// start installs handlers, unless `signals` says otherwise. From here to the last stop the library holds a reference on itself, and `dlclose` unloads nothing; after a
-// start by the first call alone, `dlclose` waits for running callbacks, stops, and unloads.
+// Optional: the first `wharf_call` starts it with defaults (that start is not counted), reads no
+// environment and touches nothing of the host's: no thread is made, no handler installed. An explicit
+// start installs handlers for faults, unless `signals` says otherwise. Of the environment the first
+// `wharf_start` reads `WHARF_TRACEBACK`, but not in a process that runs with more rights than whoever
+// started it. From here to the last stop the library holds a reference on itself, and `dlclose`
+// unloads nothing; after a start by the first call alone, `dlclose` waits for running callbacks,
+// stops, and unloads.
 // `dlclose` inside a callback is forbidden: the code that the callback returns to may be gone. So
 // are calls through a table or a pointer that was got before the library was unloaded. Both crash.
 //
@@ -314,7 +356,7 @@ const struct wharf_api *wharf_get_api(uint32_t abi);
 // Context: any thread, in a callback too (then it runs already). Signals: not safe.
 //
 // # Safety
-// `config` is NULL or readable for its `size`.
+// `config` is NULL or readable for its `size`, and its `report_path` NULL or a string.
 int wharf_start(const struct wharf_config *config);
 
 // Takes one start back; the last one stops the runtime.
@@ -366,9 +408,8 @@ int wharf_trim(void);
 // over, or the thread detaches, stops the runtime or ends.
 //
 // Not for fibers whose stacks are copied or made inaccessible while a callback of theirs is on. An
-// `mlockall(MCL_CURRENT)` brings the managed stacks of attached threads into memory whole. In a
-// child made by `fork`, only `exec` and `_exit` are supported: a call may work there, but
-// `wharf_detach`, `wharf_stats_read` and `wharf_stop` must not be used.
+// `mlockall(MCL_CURRENT)` brings the managed stacks of attached threads into memory whole. In the
+// child of a `fork` everything works on (before Linux 4.14: warm calls only).
 //
 // `fn`: not NULL. `arg`: handed on, never looked at.
 //
@@ -455,9 +496,11 @@ int wharf_detach(void);
 // the trace of the calling thread, from the caller through `wharf_call` down to the host's thread
 // function; then SIGABRT, with the host's handler in its place.
 //
-// The report goes to standard error. It is made on a stack that is kept for it, allocates nothing,
-// takes no lock, and has two seconds; then the process dies whatever holds it up. One thread
-// reports; others that panic meanwhile wait for the end.
+// The report goes to standard error, and where `report_fd` and `report_path` of `wharf_config` say;
+// `traceback` there says how much it tells. It is made on a stack that is kept for it, allocates
+// nothing, takes no lock, and has five seconds, of which a reader who takes nothing gets four; then
+// the process dies whatever holds it up. One thread reports; others that panic meanwhile wait for
+// the end.
 //
 // `msg`: a string, copied; NULL is said to be NULL. Line breaks are indented.
 //
@@ -549,6 +592,32 @@ size_t wharf_panic_info_format(const struct wharf_panic_info *info,
 // # Safety
 // `info` was given out and not freed.
 void wharf_panic_info_free(struct wharf_panic_info *info);
+
+// Has `fn(report, bytes, arg)` called when a report is finished and written, before the process ends
+// as it will.
+//
+// `report` is the text that went to standard error, its first 64 KiB, then `...cut...`; a NUL follows.
+// It and the function's stack, 64 KiB at least, are there until the function returns. It runs on the
+// thread that dies, with all signals held back but faults and SIGABRT, while other threads go on, and
+// whatever lock the thread had it still has: a function that is fit for a signal handler is fit for
+// this.
+//
+// It cannot keep the process alive. If it has not returned five seconds after the report began, or
+// has jumped away, SIGABRT is sent; if a handler of the host's comes back from that, five seconds
+// later, SIGKILL. A panic in it, caught or not, and a fault end the process at once.
+//
+// `fn`: NULL takes away what was set before; else it takes its place. Kept over `wharf_stop`: the code
+// must be there as long as the library is. `arg`: for `fn`.
+//
+// Returns `WHARF_OK`; `WHARF_ESTATE`: a signal handler has interrupted this very function;
+// `WHARF_TIMEOUT`: another thread was in this function for a second.
+//
+// Context: any. Signals: safe. Source: none of Go's; its `debug.SetCrashOutput` is `report_fd`.
+//
+// # Safety
+// `fn` may be called with `arg` at any time from now on.
+int wharf_on_fatal(wharf_fatal_fn fn,
+                   void *arg);
 
 // Now, in ns since an arbitrary moment (CLOCK_MONOTONIC): what deadlines are told in.
 //

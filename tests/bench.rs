@@ -18,12 +18,13 @@ use figures::{Bench, Figures};
 use support::have_tool;
 
 /// The hosts of a round, with their arguments.
-const RUNS: [(&str, &[&str]); 6] = [
+const RUNS: [(&str, &[&str]); 7] = [
     ("calls", &[]),
     ("attach", &[]),
     ("attach", &["1000"]),
     ("attach", &["4000"]),
     ("idle", &["runtime"]),
+    ("panics", &[]),
     ("death", &[]),
 ];
 

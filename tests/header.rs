@@ -1,4 +1,4 @@
-//! The headers: `wharf.h` is what cbindgen makes of `src/ffi`, and both compile everywhere.
+//! The headers: `wharf.h` is what cbindgen makes of `src/ffi`, and all compile everywhere.
 
 #[allow(dead_code, reason = "made for the scenarios")]
 mod support;
@@ -58,6 +58,75 @@ fn headers_compile_alone_and_together() {
         }
     }
 }
+
+/// The same of the header for C++, beside the others.
+#[test]
+fn cpp_header_compiles_alone_and_together() {
+    let orders: [&[&str]; 4] = [
+        &["wharf.hpp", "wharf.hpp"],
+        &["wharf.h", "wharf.hpp", "wharf.h"],
+        &["wharf_dl.h", "wharf.hpp"],
+        &["wharf.hpp", "wharf_dl.h"],
+    ];
+    let dir = fresh_dir("headers_cpp");
+    for (number, order) in orders.iter().enumerate() {
+        let text: String = order.iter().map(|header| format!("#include \"{header}\"\n")).collect();
+        for (_, mut command) in compilers_of("cpp", "clang++", &["c++11"]) {
+            let source = dir.join(format!("{number}.cpp"));
+            fs::write(&source, &text).expect("the directory is ours");
+            run(command.arg("-fsyntax-only").arg(&source));
+        }
+    }
+}
+
+/// Every function used, in every standard, with exceptions and without. A program that gives a table to it refers
+/// to no function of the library.
+#[test]
+fn cpp_header_compiles_when_used() {
+    let dir = fresh_dir("used_cpp");
+    let all = ["c++11", "c++14", "c++17", "c++20"];
+    for (name, from, standards) in [("opened", "rt.", all.as_slice()), ("linked", "wharf::", &all[..1])] {
+        let source = dir.join(format!("{name}.cpp"));
+        fs::write(&source, USES_CPP.replace("FROM::", from)).expect("the directory is ours");
+        for exceptions in ["-fexceptions", "-fno-exceptions"] {
+            for (_, mut command) in compilers_of("cpp", "clang++", standards) {
+                let object = dir.join("used.o");
+                run(command.args(["-O1", exceptions, "-c", "-o"]).arg(&object).arg(&source));
+                let wanted = run(Command::new("nm").arg("-u").arg(&object));
+                assert_eq!(wanted.contains(" wharf_"), name == "linked", "{command:?}\n{wanted}");
+            }
+        }
+    }
+}
+
+/// Each function of the header for C++, as `FROM::function`.
+const USES_CPP: &str = r#"
+#include "wharf.hpp"
+int used(wharf::runtime rt);
+int used(wharf::runtime rt)
+{
+    static int counted;
+    int held[64] = {1};
+    if (rt->running() == 0)
+        FROM::on_host([] { counted++; });
+    int &same = FROM::call([]() -> int & { return counted; });
+    const std::unique_ptr<int> moved = FROM::call([] { return std::unique_ptr<int>(new int(1)); });
+    const auto tried = FROM::try_call([&] {
+        FROM::defer([held] { counted += held[0]; });
+        FROM::defer([&same] { same++; });
+        FROM::defer([&] { counted += FROM::recover().cut(); });
+        if (!FROM::recoverable())
+            FROM::goexit();
+        if (same == 2)
+            FROM::panic("two");
+        FROM::panic(std::string("other"));
+        return *moved;
+    });
+    if (!tried.ok())
+        return static_cast<int>(tried.panic().text().size() + tried.panic().trace().size());
+    return FROM::try_call([] { return 4; }).value() + tried.value();
+}
+"#;
 
 /// Used and optimised, so that the compiler sees what the syntax alone does not show.
 #[test]
@@ -171,20 +240,21 @@ fn compile(dir: &Path, name: &str, text: &str, flags: &[&str]) -> std::path::Pat
 
 /// Every compiler here with every standard, as strict as they come; and how its sources end.
 fn compilers() -> Vec<(&'static str, Command)> {
+    let c = compilers_of("c", "clang", &["c99", "c11", "c17"]);
+    c.into_iter().chain(compilers_of("cpp", "clang++", &["c++11", "c++17"])).collect()
+}
+
+fn compilers_of(end: &'static str, other: &str, standards: &[&str]) -> Vec<(&'static str, Command)> {
     let mut commands = Vec::new();
-    for (end, other, standards) in
-        [("c", "clang", ["c99", "c11", "c17"].as_slice()), ("cpp", "clang++", &["c++11", "c++17"])]
-    {
-        for standard in standards {
-            let mut here = vec![compiler(end == "cpp")];
-            if have_tool(other) {
-                here.push(Command::new(other));
-            }
-            for mut command in here {
-                command.arg(format!("-std={standard}")).args(["-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
-                command.arg("-I").arg(root().join("include"));
-                commands.push((end, command));
-            }
+    for standard in standards {
+        let mut here = vec![compiler(end == "cpp")];
+        if have_tool(other) {
+            here.push(Command::new(other));
+        }
+        for mut command in here {
+            command.arg(format!("-std={standard}")).args(["-Wall", "-Wextra", "-Wpedantic", "-Werror"]);
+            command.arg("-I").arg(root().join("include"));
+            commands.push((end, command));
         }
     }
     commands

@@ -63,6 +63,32 @@ const MUTATIONS: &[Mutation] = &[
         name: "reap",
         reds: &[Red { scenario: "LongjmpLoop/on_host", sign: "CHECK\\(now == \\*first\\) failed" }],
     },
+    // A panic that was cut leaves the stacks that it jumps over.
+    Mutation {
+        name: "panic_leave",
+        reds: &[Red { scenario: "PanicFrames/main", sign: "CHECK\\(stats\\(\\).stacks_used == 0\\) failed" }],
+    },
+    // A callback to which a panic comes back is no longer out on the host's stack.
+    Mutation {
+        name: "panic_out",
+        reds: &[Red {
+            scenario: "PanicFrames/main",
+            sign: "CHECK\\(inside\\(thread_stack\\(\\), out\\)\\) failed",
+        }],
+    },
+    // A panic looks which scopes `longjmp` has left.
+    Mutation {
+        name: "panic_left",
+        reds: &[Red { scenario: "PanicExits/longjmp", sign: "CHECK\\(not reached\\) failed" }],
+    },
+    // A try that has returned is over: the next call is none.
+    Mutation {
+        name: "panic_try",
+        reds: &[Red {
+            scenario: "PanicRecover/plain",
+            sign: "CHECK\\(W->recoverable\\(\\) == \\(intptr_t\\)expected\\) failed",
+        }],
+    },
 ];
 
 #[test]

@@ -1,6 +1,6 @@
 //! The README's programs do what the README says.
 //!
-//! A program is a `c` block whose first line is `/* name.c ... */`. The `sh` block after it compiles and runs it,
+//! A program is a `c` or `cpp` block whose first line is `/* name.c ... */` or `/* name.cpp ... */`. The `sh` block after it compiles and runs it,
 //! the `text` block after that is what it prints (stdout and stderr). There, `...` stands for anything in its
 //! line, and alone in a line for any number of lines.
 
@@ -44,7 +44,9 @@ fn programs(text: &str) -> Vec<Program> {
     for (at, (kind, source)) in blocks.iter().enumerate() {
         let first = source.lines().next().unwrap_or_default();
         let name = first.strip_prefix("/* ").and_then(|rest| rest.split_whitespace().next());
-        let Some(name) = name.filter(|name| kind == "c" && name.ends_with(".c")) else { continue };
+        let is_program =
+            |name: &&str| ["c", "cpp"].iter().any(|end| kind == end && name.ends_with(&format!(".{end}")));
+        let Some(name) = name.filter(is_program) else { continue };
         let after = |offset: usize, wanted: &str| {
             let block = blocks.get(at + offset).filter(|(kind, _)| kind == wanted);
             block
@@ -110,7 +112,7 @@ fn install(dir: &Path) {
 #[test]
 fn programs_print_what_the_readme_says() {
     let programs = programs(&readme());
-    assert!(programs.len() >= 2, "only {} programs found", programs.len());
+    assert!(programs.len() >= 5, "only {} programs found", programs.len());
     let dir = fresh_dir("readme");
     install(&dir);
     for program in programs {

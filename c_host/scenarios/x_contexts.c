@@ -58,6 +58,8 @@ static void say_ran(int status)
         strcat(answer, status == WHARF_OK ? " NOT RUN" : " BUT RAN");
 }
 
+static void on_fatal(UNUSED const char *report, UNUSED size_t bytes, UNUSED void *arg) {}
+
 #define ROW(row_name, ...) static void row_name(void) { __VA_ARGS__ }
 
 ROW(version, say_if(W->version() != 0);)
@@ -90,6 +92,35 @@ ROW(dump_closed, say_errno(W->dump(999));)
 ROW(dump_full, say_errno(W->dump(open("/dev/full", O_WRONLY)));)
 ROW(panic_text, W->panic("ROW");)
 ROW(panic_null, W->panic(NULL);)
+ROW(on_fatal_fn, say_status(W->on_fatal(on_fatal, NULL));)
+ROW(on_fatal_null, say_status(W->on_fatal(NULL, NULL));)
+
+static void boom(UNUSED void *arg)
+{
+    ran++;
+    W->panic("BOOM");
+}
+
+static void leave(UNUSED void *arg)
+{
+    W->goexit();
+}
+
+/* A goexit in the middle of the cell: what is deferred tells that it began. */
+static void tell(UNUSED void *arg);
+
+ROW(try_fn, say_ran(W->try_(run, NULL, NULL));)
+ROW(try_null, say_ran(W->try_(NULL, NULL, NULL));)
+ROW(try_panic, wharf_panic_info *info = NULL; int status = W->try_(boom, NULL, &info); say_status(status);
+    if ((info != NULL) != (status == WHARF_PANICKED) || ran != (info != NULL)) strcat(answer, " BAD"); W->panic_info_free(info);)
+ROW(call_goexit, say_status(W->call(leave, NULL));)
+ROW(panic_from, W->panic_from("ROW", NULL, 0);)
+ROW(recoverable, snprintf(answer, sizeof answer, "%d", W->recoverable());)
+ROW(recover, say(W->recover() == NULL ? "NULL" : "BAD");)
+ROW(defer_fn, say_status(W->defer(run, NULL));)
+ROW(defer_null, say_status(W->defer(NULL, NULL));)
+ROW(goexit, W->defer(tell, NULL); W->goexit();)
+ROW(info_null, W->panic_info_free(NULL); say_if(W->panic_info_format(NULL, NULL, 0) == 0);)
 
 /* Structs of each size: 0, 4, one byte short, a byte over, longer with zeros, longer with something in it. */
 static union {
@@ -123,7 +154,7 @@ SIZED(stats, wharf_stats, W->stats_read(&box.stats))
 #define START(field, value) sized(sizeof(wharf_config)); box.config.field = (value); say_status(W->start(&box.config));
 #define ATTACH(field, value) sized(sizeof(wharf_attach_options)); box.options.field = (value); say_status(W->attach(&box.options));
 
-ROW(start_reserved, START(reserved[5], 1))
+ROW(start_reserved, START(reserved[3], 1))
 ROW(start_threads_1, START(max_threads, 1))
 ROW(start_threads_most, START(max_threads, UINT32_MAX))
 ROW(start_stack_1, START(callback_stack_bytes, 1))
@@ -132,6 +163,16 @@ ROW(start_stack_odd, START(callback_stack_bytes, 100001))
 ROW(start_stack_most, START(callback_stack_bytes, UINT64_MAX))
 ROW(start_guard_1, START(guard_bytes, 1))
 ROW(start_guard_most, START(guard_bytes, UINT64_MAX - 4095))
+ROW(start_depth_1, START(trace_depth, 1))
+ROW(start_depth_none, START(trace_depth, -1))
+ROW(start_depth_32, START(trace_depth, 32))
+ROW(start_depth_most, START(trace_depth, INT64_MAX))
+ROW(start_trace_all, START(traceback, WHARF_TRACEBACK_ALL))
+ROW(start_trace_5, START(traceback, 5))
+ROW(start_fd_2, START(report_fd, 2))
+ROW(start_fd_negative, START(report_fd, -2))
+ROW(start_path, START(report_path, "/dev/null"))
+ROW(start_path_empty, START(report_path, ""))
 ROW(attach_reserved, ATTACH(reserved[3], 1))
 ROW(attach_flag, ATTACH(flags, WHARF_ATTACH_REALTIME))
 ROW(attach_flag_bad, ATTACH(flags, 0x80000000u))
@@ -152,9 +193,13 @@ static const row rows[] = {
     R(version), R(version_string), R(strerror_ok), R(strerror_bad), R(status_name_ok), R(status_name_bad),
     R(start_null), SIZES(start), R(start_reserved), R(start_threads_1), R(start_threads_most), R(start_stack_1),
     R(start_stack_16k), R(start_stack_odd), R(start_stack_most), R(start_guard_1), R(start_guard_most),
+    R(start_depth_1), R(start_depth_none), R(start_depth_32), R(start_depth_most),
+    R(start_trace_all), R(start_trace_5), R(start_fd_2), R(start_fd_negative), R(start_path), R(start_path_empty),
     R(stop_past), R(stop_soon), R(stop_never), R(running), R(trim), R(call_fn), R(call_null), R(on_host_fn), R(on_host_null),
     R(attach_null), SIZES(attach), R(attach_reserved), R(attach_flag), R(attach_flag_bad), R(attach_name),
-    R(attach_touch), R(attach_touch_odd), R(attach_touch_most), R(detach), R(panic_text), R(panic_null),
+    R(attach_touch), R(attach_touch_odd), R(attach_touch_most), R(detach), R(panic_text), R(panic_null), R(on_fatal_fn), R(on_fatal_null),
+    R(try_fn), R(try_null), R(try_panic), R(call_goexit), R(panic_from), R(recoverable), R(recover), R(defer_fn), R(defer_null),
+    R(goexit), R(info_null),
     R(now), R(after_zero), R(after_negative), R(after_most), R(after_least), R(stats_null), SIZES(stats),
     R(dump_null_fd), R(dump_negative), R(dump_closed), R(dump_full),
 };
@@ -170,6 +215,12 @@ static void probe(UNUSED void *arg)
     ran = 0;
     probed->call();
     CHECK(write(answers, answer, strlen(answer)) > 0);
+    _exit(0);
+}
+
+static void tell(UNUSED void *arg)
+{
+    CHECK(write(answers, "ended", 5) > 0);
     _exit(0);
 }
 
@@ -311,7 +362,8 @@ static void describe_end(int status, int report)
     ssize_t length = pread(report, text, sizeof text - 1, 0);
     text[length > 0 ? length : 0] = '\0';
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && strncmp(text, "panic: ", 7) == 0)
-        say(strncmp(text, "panic: ROW\n", 11) == 0 ? "panic ROW" : strstr(text, "NULL\n") != NULL ? "panic NULL" : "panic ?");
+        say(strncmp(text, "panic: ROW\n", 11) == 0 ? "panic ROW" : strstr(text, "NULL\n") != NULL ? "panic NULL"
+            : strstr(text, "wharf_goexit outside") != NULL ? "panic goexit" : "panic ?");
     else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
         say("hang");
     else if (WIFSIGNALED(status))

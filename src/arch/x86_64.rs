@@ -336,6 +336,15 @@ impl Regs {
     pub(crate) const SP: usize = 7;
     /// DWARF number of the program counter (the return address column).
     pub(crate) const PC: usize = 16;
+    /// Names and numbers in the order in which Go prints them, and whether a function keeps it for its
+    /// caller.
+    #[rustfmt::skip]
+    pub(crate) const NAMES: [(&str, usize, bool); 17] = [
+        ("rax", 0, false), ("rbx", 3, true), ("rcx", 2, false), ("rdx", 1, false), ("rdi", 5, false),
+        ("rsi", 4, false), ("rbp", 6, true), ("rsp", 7, true), ("r8", 8, false), ("r9", 9, false),
+        ("r10", 10, false), ("r11", 11, false), ("r12", 12, true), ("r13", 13, true), ("r14", 14, true),
+        ("r15", 15, true), ("rip", 16, true),
+    ];
 
     /// Stack pointer, program counter and callee-saved registers of the function this stands in.
     #[inline(always)]

@@ -38,6 +38,11 @@ impl<T> Lock<T> {
         self.owner.load(Ordering::Relaxed) == sys::gettid() as u32
     }
 
+    /// In the child of a fork: whoever had it is gone.
+    pub(crate) fn after_fork(&self) {
+        self.owner.store(0, Ordering::Relaxed);
+    }
+
     /// Waits for the lock until `deadline_ns`. `[sig]`
     pub(crate) fn take(&self, deadline_ns: i64) -> Result<Held<'_, T>, Refused> {
         let me = sys::gettid() as u32;

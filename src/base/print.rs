@@ -3,6 +3,8 @@
 use core::fmt;
 use core::ptr;
 
+use crate::sys;
+
 /// A buffered writer.
 pub(crate) struct Printer {
     to: To,
@@ -13,9 +15,64 @@ pub(crate) struct Printer {
 
 enum To {
     /// Over `write(2)`, until the deadline.
-    Descriptor { fd: i32, deadline_ns: i64 },
+    Descriptor {
+        fd: i32,
+        deadline_ns: i64,
+    },
     /// As much as there is room for; `len` counts all.
-    Memory { at: *mut u8, room: usize, len: usize },
+    Memory {
+        at: *mut u8,
+        room: usize,
+        len: usize,
+    },
+    Both(Both),
+}
+
+/// A descriptor, and memory for all that is printed: a descriptor that takes nothing holds nobody up, as
+/// long as there is room, and gets the rest later.
+struct Both {
+    fd: i32,
+    /// Until when it is waited for at once, and until when when there is no room or nothing more to do.
+    soon_ns: i64,
+    last_ns: i64,
+    at: *mut u8,
+    room: usize,
+    len: usize,
+    sent: usize,
+    is_cut: bool,
+}
+
+impl Both {
+    fn kept(&self) -> &[u8] {
+        // SAFETY: written, and within what `to_both` was given.
+        unsafe { core::slice::from_raw_parts(self.at, self.len) }
+    }
+
+    /// Keeps what there is room for, and sends what it can, if it is to. False when the descriptor will
+    /// not get everything.
+    fn put(&mut self, bytes: &[u8], send: bool) -> bool {
+        let fits = bytes.len().min(self.room - self.len);
+        // SAFETY: within what `to_both` was given.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.at.add(self.len), fits) };
+        self.len += fits;
+        let rest = &bytes[fits..];
+        self.is_cut |= !rest.is_empty();
+        if rest.is_empty() {
+            return send && self.send(self.soon_ns);
+        }
+        send && self.send(self.last_ns)
+            && self.sent == self.len
+            && sys::write_all(self.fd, rest, self.last_ns)
+    }
+
+    /// Sends what is kept. False when the descriptor takes no more, ever.
+    fn send(&mut self, until_ns: i64) -> bool {
+        let left = &self.kept()[self.sent..];
+        let written = sys::write_most(self.fd, left, until_ns);
+        let all = written == left.len();
+        self.sent += written;
+        all || sys::was_late()
+    }
 }
 
 impl Printer {
@@ -32,6 +89,31 @@ impl Printer {
         Printer::to(To::Memory { at, room, len: 0 })
     }
 
+    /// A printer to `fd` and to `room` bytes at `at`, which waits for the descriptor until `soon_ns`, and
+    /// until `last_ns` where there is no room or nothing more to do.
+    ///
+    /// # Safety
+    /// As [`to_memory`](Printer::to_memory).
+    pub(crate) unsafe fn to_both(fd: i32, soon_ns: i64, last_ns: i64, at: *mut u8, room: usize) -> Printer {
+        Printer::to(To::Both(Both { fd, soon_ns, last_ns, at, room, len: 0, sent: 0, is_cut: false }))
+    }
+
+    /// What was printed so far and is kept in memory, and whether there was room for all.
+    pub(crate) fn kept(&self) -> (&[u8], bool) {
+        match &self.to {
+            To::Both(both) => (both.kept(), !both.is_cut),
+            _ => (b"", false),
+        }
+    }
+
+    /// Waits for a descriptor that took nothing before.
+    pub(crate) fn finish(&mut self) {
+        self.flush();
+        if let To::Both(both) = &mut self.to {
+            self.failed = self.failed || !both.send(both.last_ns);
+        }
+    }
+
     fn to(to: To) -> Printer {
         Printer { to, failed: false, len: 0, buffer: [0; 1024] }
     }
@@ -41,7 +123,7 @@ impl Printer {
         let bytes = &self.buffer[..self.len];
         match &mut self.to {
             To::Descriptor { fd, deadline_ns } => {
-                self.failed = self.failed || !crate::sys::write_all(*fd, bytes, *deadline_ns);
+                self.failed = self.failed || !sys::write_all(*fd, bytes, *deadline_ns);
             }
             To::Memory { at, room, len } => {
                 let fits = bytes.len().min(room.saturating_sub(*len));
@@ -49,6 +131,7 @@ impl Printer {
                 unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), at.wrapping_add(*len), fits) };
                 *len += bytes.len();
             }
+            To::Both(both) => self.failed = !both.put(bytes, !self.failed),
         }
         self.len = 0;
         !self.failed
@@ -59,7 +142,7 @@ impl Printer {
         self.flush();
         match self.to {
             To::Memory { len, .. } => len,
-            To::Descriptor { .. } => 0,
+            To::Descriptor { .. } | To::Both(_) => 0,
         }
     }
 

@@ -62,6 +62,7 @@ unsafe fn call<const TRY: bool>(f: EntryFn, arg: *mut c_void, m: &'static M, cau
     }
     let running = Running { m };
     let home = running.home();
+    // Every end of a try takes it back.
     if TRY {
         home.set_base(Kind::Try);
     }
@@ -72,7 +73,7 @@ unsafe fn call<const TRY: bool>(f: EntryFn, arg: *mut c_void, m: &'static M, cau
         // SAFETY: the base's switch has come back here.
         return unsafe { landed_home(m, caught) };
     }
-    if TRY {
+    if TRY && cfg!(not(wharf_mutate = "panic_try")) {
         home.set_base(Kind::Call);
     }
     running.end();
@@ -157,7 +158,7 @@ unsafe fn at_closed_gate<const TRY: bool>(
     }
 }
 
-fn kind(is_try: bool) -> Kind {
+const fn kind(is_try: bool) -> Kind {
     if is_try { Kind::Try } else { Kind::Call }
 }
 
@@ -170,20 +171,21 @@ unsafe fn nested<const TRY: bool>(f: EntryFn, arg: *mut c_void, m: &'static M, c
         return unsafe { elsewhere::<TRY>(f, arg, m, caught, sp) };
     };
     // SAFETY: handed on.
-    unsafe { in_place::<TRY>(f, arg, m, on, caught) }
+    unsafe { in_place::<TRY, false>(f, arg, m, on, caught) }
 }
 
 /// A call from inside the callback on `on`: it runs where it is.
 #[inline(always)]
-unsafe fn in_place<const TRY: bool>(
+unsafe fn in_place<const TRY: bool, const DEEP: bool>(
     f: EntryFn,
     arg: *mut c_void,
     m: &'static M,
     on: &'static GStack,
     caught: Caught,
 ) -> Status {
-    let dead = on.has_dead_scope(arch::stack_pointer());
-    let Some((mark, slot)) = (if dead { None } else { on.push_scope(kind(TRY)) }) else {
+    let shallow = DEEP || !on.is_deep();
+    let straight = shallow && !on.has_dead_scope(arch::stack_pointer());
+    let Some((mark, slot)) = (if straight { on.push_scope(kind(TRY)) } else { None }) else {
         // SAFETY: handed on.
         return unsafe { tidy_and_call::<TRY>(f, arg, m, on, caught) };
     };
@@ -202,7 +204,7 @@ unsafe fn in_place<const TRY: bool>(
     WHARF_OK
 }
 
-/// A call inside a callback whose list of scopes has dead ones, or no room.
+/// A call inside a callback whose list of scopes is deep, or has dead ones, or no room.
 #[cold]
 #[inline(never)]
 unsafe fn tidy_and_call<const TRY: bool>(
@@ -219,7 +221,7 @@ unsafe fn tidy_and_call<const TRY: bool>(
     match grown {
         None => WHARF_ENOMEM,
         // SAFETY: handed on.
-        Some(()) => unsafe { in_place::<TRY>(f, arg, m, on, caught) },
+        Some(()) => unsafe { in_place::<TRY, true>(f, arg, m, on, caught) },
     }
 }
 
@@ -247,7 +249,6 @@ impl Drop for Nested {
     #[cold]
     fn drop(&mut self) {
         panic::unwound(self.scope);
-        self.scope.on.pop_scope(self.scope.mark);
     }
 }
 
@@ -266,7 +267,7 @@ unsafe fn elsewhere<const TRY: bool>(
     if let Some(on) = m.look_for(entry_sp) {
         // Another fiber's callback: the hint was wrong.
         // SAFETY: handed on.
-        return unsafe { in_place::<TRY>(f, arg, m, on, caught) };
+        return unsafe { in_place::<TRY, false>(f, arg, m, on, caught) };
     }
     let errno = sys::ErrnoGuard::new();
     // [gate] We are busy: from here on no trim touches the stacks, and no stop behind a gate that is not

@@ -26,9 +26,8 @@ use crate::callback;
 /// over, or the thread detaches, stops the runtime or ends.
 ///
 /// Not for fibers whose stacks are copied or made inaccessible while a callback of theirs is on. An
-/// `mlockall(MCL_CURRENT)` brings the managed stacks of attached threads into memory whole. In a
-/// child made by `fork`, only `exec` and `_exit` are supported: a call may work there, but
-/// `wharf_detach`, `wharf_stats_read` and `wharf_stop` must not be used.
+/// `mlockall(MCL_CURRENT)` brings the managed stacks of attached threads into memory whole. In the
+/// child of a `fork` everything works on (before Linux 4.14: warm calls only).
 ///
 /// `fn`: not NULL. `arg`: handed on, never looked at.
 ///

@@ -2,12 +2,14 @@
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 
-use super::wharf_fn;
+use super::{status, wharf_fn};
 use crate::arch::stack_pointer;
 use crate::base::Printer;
 use crate::base::status::*;
 use crate::panic;
 pub use crate::panic::{WHARF_PANIC_FAULT, WHARF_PANIC_MESSAGE, WHARF_PANIC_OVERFLOW, wharf_panic_info};
+use crate::report;
+pub use crate::report::wharf_fatal_fn;
 
 /// Panics. If a `wharf_try` stands on this thread, it gets the panic; else if a deferred call recovers,
 /// its callback ends with `WHARF_RECOVERED`; else the process ends with a report: `panic: msg`, a
@@ -15,9 +17,11 @@ pub use crate::panic::{WHARF_PANIC_FAULT, WHARF_PANIC_MESSAGE, WHARF_PANIC_OVERF
 /// the trace of the calling thread, from the caller through `wharf_call` down to the host's thread
 /// function; then SIGABRT, with the host's handler in its place.
 ///
-/// The report goes to standard error. It is made on a stack that is kept for it, allocates nothing,
-/// takes no lock, and has two seconds; then the process dies whatever holds it up. One thread
-/// reports; others that panic meanwhile wait for the end.
+/// The report goes to standard error, and where `report_fd` and `report_path` of `wharf_config` say;
+/// `traceback` there says how much it tells. It is made on a stack that is kept for it, allocates
+/// nothing, takes no lock, and has five seconds, of which a reader who takes nothing gets four; then
+/// the process dies whatever holds it up. One thread reports; others that panic meanwhile wait for
+/// the end.
 ///
 /// `msg`: a string, copied; NULL is said to be NULL. Line breaks are indented.
 ///
@@ -69,7 +73,7 @@ unsafe fn text<'a>(msg: *const c_char) -> &'a [u8] {
 /// Context: any. Signals: safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn wharf_recoverable() -> c_int {
-    panic::is_recoverable().into()
+    panic::is_recoverable(stack_pointer()).into()
 }
 
 /// Has `fn(arg)` called when the innermost `wharf_call` or `wharf_try` ends, however it ends: by a
@@ -106,7 +110,7 @@ pub unsafe extern "C-unwind" fn wharf_defer(r#fn: wharf_fn, arg: *mut c_void) ->
 /// Context: any. Signals: not safe. Source: Go's recover.
 #[unsafe(no_mangle)]
 pub extern "C" fn wharf_recover() -> *mut wharf_panic_info {
-    panic::gorecover()
+    panic::gorecover(stack_pointer())
 }
 
 /// Ends the innermost `wharf_call` or `wharf_try` with `WHARF_CANCELED`, after its deferred calls. The
@@ -116,7 +120,7 @@ pub extern "C" fn wharf_recover() -> *mut wharf_panic_info {
 /// Source: Go's runtime.Goexit.
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn wharf_goexit() -> ! {
-    panic::goexit()
+    panic::goexit(stack_pointer())
 }
 
 /// Prints a panic as the report would: `panic: msg`, those before it, a blank line and the trace with
@@ -167,4 +171,32 @@ pub unsafe extern "C" fn wharf_panic_info_free(info: *mut wharf_panic_info) {
         // SAFETY: by the caller's word.
         unsafe { panic::free(info) };
     }
+}
+
+/// Has `fn(report, bytes, arg)` called when a report is finished and written, before the process ends
+/// as it will.
+///
+/// `report` is the text that went to standard error, its first 64 KiB, then `...cut...`; a NUL follows.
+/// It and the function's stack, 64 KiB at least, are there until the function returns. It runs on the
+/// thread that dies, with all signals held back but faults and SIGABRT, while other threads go on, and
+/// whatever lock the thread had it still has: a function that is fit for a signal handler is fit for
+/// this.
+///
+/// It cannot keep the process alive. If it has not returned five seconds after the report began, or
+/// has jumped away, SIGABRT is sent; if a handler of the host's comes back from that, five seconds
+/// later, SIGKILL. A panic in it, caught or not, and a fault end the process at once.
+///
+/// `fn`: NULL takes away what was set before; else it takes its place. Kept over `wharf_stop`: the code
+/// must be there as long as the library is. `arg`: for `fn`.
+///
+/// Returns `WHARF_OK`; `WHARF_ESTATE`: a signal handler has interrupted this very function;
+/// `WHARF_TIMEOUT`: another thread was in this function for a second.
+///
+/// Context: any. Signals: safe. Source: none of Go's; its `debug.SetCrashOutput` is `report_fd`.
+///
+/// # Safety
+/// `fn` may be called with `arg` at any time from now on.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn wharf_on_fatal(r#fn: wharf_fatal_fn, arg: *mut c_void) -> c_int {
+    status(|| report::on_fatal(r#fn, arg))
 }

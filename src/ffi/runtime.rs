@@ -1,17 +1,19 @@
 //! The runtime.
 
-use core::ffi::c_int;
+use core::ffi::{CStr, c_char, c_int};
+use core::ptr;
 
 use super::{read_options, status};
 use crate::base::Status;
 use crate::base::status::*;
 use crate::lifecycle::{self, Config};
 pub use crate::lifecycle::{WHARF_FAULTS_DIE, WHARF_FAULTS_PANIC, WHARF_SIGNALS_FAULTS, WHARF_SIGNALS_NONE};
+use crate::report::{Level, PATH_BYTES, Settings};
 use crate::{callback, gmp, sys};
 
 /// How the runtime is to be. Fill it with `WHARF_CONFIG_INIT`, then set fields; 0 is the default.
 #[repr(C)]
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct wharf_config {
     /// `sizeof(wharf_config)`. So that programs built with another version of this header go on
     /// working, the library takes 8 up to the `sizeof` that it knows (fields that are missing are
@@ -32,6 +34,23 @@ pub struct wharf_config {
     /// The most frames that the trace of a caught panic keeps; default 32, at most 65536; less than
     /// 0: none. A report's trace has no such bound.
     pub trace_depth: i64,
+    /// How much a report tells: `WHARF_TRACEBACK_NONE` and so on. `WHARF_TRACEBACK_DEFAULT`: what the
+    /// environment variable `WHARF_TRACEBACK` says, `none`, `single`, `all` or `system`; if it says
+    /// nothing else, `single`. Another number is `WHARF_EINVAL`.
+    pub traceback: u32,
+    /// Where a report goes, besides standard error, as JSON: an object a line, `{"wharf":"panic",
+    /// "message":…}` first, then one for each goroutine, `{"wharf":"end"}` last; always valid, whatever
+    /// bytes a message has (what is no UTF-8 becomes U+FFFD). A descriptor of the host's, open for
+    /// writing when the process dies; a reader that takes nothing is waited for half a second. 0 and
+    /// -1: none, so it cannot be descriptor 0; less is `WHARF_EINVAL`.
+    pub report_fd: i32,
+    /// A file to which the same is appended; NULL: none. Copied; at most 1023 bytes, and not empty, else
+    /// `WHARF_EINVAL`. It is opened at the start, made with mode 0600 if it is not there: a process that
+    /// dies may have no free descriptor, another root and fewer rights. If the host has closed that
+    /// descriptor by then (what it has opened under the same number is not written to), or the file was
+    /// removed, or could not be opened at the start, it is opened by its name then; relative to the
+    /// working directory of then. If that fails too, the report goes to standard error alone.
+    pub report_path: *const c_char,
     /// `WHARF_SIGNALS_FAULTS`, the default of `wharf_start`: handlers for SIGSEGV, SIGBUS, SIGFPE, SIGILL
     /// and SIGABRT stand before the host's until the stop. `WHARF_SIGNALS_NONE`: no handler; so it is
     /// after a start by the first call. Else `WHARF_EINVAL`.
@@ -57,15 +76,49 @@ pub struct wharf_config {
     /// on the host's own stack, a signal that was sent, and `abort` are not caught. Else `WHARF_EINVAL`.
     pub fault_policy: u32,
     /// Zero.
-    pub reserved: [u64; 6],
+    pub reserved: [u64; 4],
 }
+
+impl Default for wharf_config {
+    fn default() -> wharf_config {
+        wharf_config {
+            size: 0,
+            max_threads: 0,
+            callback_stack_bytes: 0,
+            guard_bytes: 0,
+            trace_depth: 0,
+            traceback: 0,
+            report_fd: 0,
+            report_path: ptr::null(),
+            signals: 0,
+            fault_policy: 0,
+            reserved: [0; 4],
+        }
+    }
+}
+
+/// `wharf_config.traceback`: what the environment says, else `WHARF_TRACEBACK_SINGLE`.
+pub const WHARF_TRACEBACK_DEFAULT: u32 = 0;
+/// A report is its message alone.
+pub const WHARF_TRACEBACK_NONE: u32 = 1;
+/// The message and the trace of the thread that dies.
+pub const WHARF_TRACEBACK_SINGLE: u32 = 2;
+/// ... and the traces of the other threads that are inside callbacks, the first hundred, as far as
+/// they can be told without stopping them: of one that is out on the host's stack the frames from
+/// there outward; of one that is inside its callback the host's frames below it.
+pub const WHARF_TRACEBACK_ALL: u32 = 3;
+/// ... and the library's own frames, the registers that are known, its version and configuration.
+pub const WHARF_TRACEBACK_SYSTEM: u32 = 4;
 
 /// Starts the runtime, or counts one more start of a running one.
 ///
-/// Optional: the first `wharf_call` starts it with defaults (that start is not counted), and touches
-/// nothing of the host's: no thread is made, no handler installed, no environment read. An explicit
-/// start installs handlers, unless `signals` says otherwise. From here to the last stop the library holds a reference on itself, and `dlclose` unloads nothing; after a
-/// start by the first call alone, `dlclose` waits for running callbacks, stops, and unloads.
+/// Optional: the first `wharf_call` starts it with defaults (that start is not counted), reads no
+/// environment and touches nothing of the host's: no thread is made, no handler installed. An explicit
+/// start installs handlers for faults, unless `signals` says otherwise. Of the environment the first
+/// `wharf_start` reads `WHARF_TRACEBACK`, but not in a process that runs with more rights than whoever
+/// started it. From here to the last stop the library holds a reference on itself, and `dlclose`
+/// unloads nothing; after a start by the first call alone, `dlclose` waits for running callbacks,
+/// stops, and unloads.
 /// `dlclose` inside a callback is forbidden: the code that the callback returns to may be gone. So
 /// are calls through a table or a pointer that was got before the library was unloaded. Both crash.
 ///
@@ -80,7 +133,7 @@ pub struct wharf_config {
 /// Context: any thread, in a callback too (then it runs already). Signals: not safe.
 ///
 /// # Safety
-/// `config` is NULL or readable for its `size`.
+/// `config` is NULL or readable for its `size`, and its `report_path` NULL or a string.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn wharf_start(config: *const wharf_config) -> c_int {
     // SAFETY: by the caller's word.
@@ -88,10 +141,13 @@ pub unsafe extern "C" fn wharf_start(config: *const wharf_config) -> c_int {
         Ok(config) => config,
         Err(status) => return status,
     };
-    status(|| lifecycle::start(checked(&config)?))
+    // SAFETY: by the caller's word.
+    status(|| lifecycle::start(unsafe { checked(&config) }?))
 }
 
-fn checked(config: &wharf_config) -> Result<Config, c_int> {
+/// # Safety
+/// The path is NULL or a string.
+unsafe fn checked(config: &wharf_config) -> Result<Config<'_>, c_int> {
     let page = sys::page_bytes() as u64;
     let sized = |bytes: u64, least: u64| match bytes {
         0 => Ok(0),
@@ -103,8 +159,13 @@ fn checked(config: &wharf_config) -> Result<Config, c_int> {
         || config.signals > WHARF_SIGNALS_FAULTS
         || config.fault_policy > WHARF_FAULTS_PANIC
         || faults_panic && config.signals == WHARF_SIGNALS_NONE
-        || config.reserved != [0; 6]
+        || config.reserved != [0; 4]
     {
+        return Err(WHARF_EINVAL);
+    }
+    // SAFETY: by the caller's word.
+    let path = (!config.report_path.is_null()).then(|| unsafe { CStr::from_ptr(config.report_path) });
+    if path.is_some_and(|path| !(1..PATH_BYTES).contains(&path.count_bytes())) {
         return Err(WHARF_EINVAL);
     }
     Ok(Config {
@@ -117,6 +178,15 @@ fn checked(config: &wharf_config) -> Result<Config, c_int> {
             .ok_or(WHARF_EINVAL)?,
         signals: config.signals,
         fault_policy: config.fault_policy,
+        report: Settings {
+            level: Level::numbered(config.traceback).ok_or(WHARF_EINVAL)?,
+            fd: match config.report_fd {
+                -1 | 0 => None,
+                1.. => Some(config.report_fd),
+                _ => return Err(WHARF_EINVAL),
+            },
+            path,
+        },
     })
 }
 

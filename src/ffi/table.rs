@@ -50,6 +50,7 @@ pub struct wharf_api {
     pub panic_info_format:
         unsafe extern "C" fn(info: *const wharf_panic_info, out: *mut c_char, bytes: usize) -> usize,
     pub panic_info_free: unsafe extern "C" fn(info: *mut wharf_panic_info),
+    pub on_fatal: unsafe extern "C" fn(r#fn: wharf_fatal_fn, arg: *mut c_void) -> c_int,
 }
 
 pub(super) static API: wharf_api = wharf_api {
@@ -80,4 +81,5 @@ pub(super) static API: wharf_api = wharf_api {
     goexit: wharf_goexit,
     panic_info_format: wharf_panic_info_format,
     panic_info_free: wharf_panic_info_free,
+    on_fatal: wharf_on_fatal,
 };

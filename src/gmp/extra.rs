@@ -12,23 +12,20 @@
 
 use core::ptr;
 
+use super::g::STACKS;
 use super::m::M;
+use super::table::{self, MAX_THREADS, Table};
 use crate::base::Freelist;
-use crate::base::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
+use crate::base::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use crate::sys;
 
-/// The most threads that can be bound at a time.
-pub(crate) const MAX_THREADS: u32 = 65_536;
 /// How much of its stack a spare M keeps.
 const KEEP_BYTES: usize = 16 << 10;
 
 const SPARE: i32 = 0;
 const CLAIMED: i32 = -1;
 
-static TABLE: AtomicPtr<Table> = AtomicPtr::new(ptr::null_mut());
 static EXTRA: Freelist = Freelist::new();
-/// Ms made so far; the others in the table were never touched.
-static MADE: AtomicU32 = AtomicU32::new(0);
 /// At so many Ms a taker sweeps before it makes one more.
 static SWEEP_AT: AtomicU32 = AtomicU32::new(SWEEP_FIRST);
 const SWEEP_FIRST: u32 = 16;
@@ -39,17 +36,9 @@ static SURPLUS: AtomicU32 = AtomicU32::new(0);
 /// The number of the M that was bound last: the first to look at when threads come and go in turn.
 static LAST: AtomicU32 = AtomicU32::new(0);
 
-#[repr(C)]
-struct Table {
-    /// Tids, densely: a handler finds its M by tid, a sweep reads sixteen Ms in a line.
-    owners: [AtomicI32; MAX_THREADS as usize],
-    ms: [M; MAX_THREADS as usize],
-}
-
+/// [table] There is one as soon as an M has been made.
 fn table() -> &'static Table {
-    // SAFETY: [table] made before the first M is asked for, gone only when none is bound and the
-    // runtime has stopped; all-zero is a valid table.
-    unsafe { &*TABLE.load(Ordering::Relaxed) }
+    table::get().expect("a table")
 }
 
 fn owner_of(number: u32) -> &'static AtomicI32 {
@@ -62,28 +51,18 @@ fn numbered(number: u32) -> &'static M {
 
 fn made() -> u32 {
     // Acquire: pairs with `make`.
-    MADE.load(Ordering::Acquire)
+    table::get().map_or(0, |table| table.made.load(Ordering::Acquire))
 }
 
 /// Makes sure that there is a table, with no more than `limit` Ms that threads can have. `None` if
 /// there is no memory. Only at start, when no thread enters.
 pub(crate) fn table_create(limit: u32) -> Option<()> {
+    table::create()?;
     LIMIT.store(limit, Ordering::Relaxed);
     SURPLUS.store(made().saturating_sub(limit), Ordering::Relaxed);
     EXTRA.clear();
     for number in (0..made()).rev().filter(|&number| owner_of(number).load(Ordering::Relaxed) == SPARE) {
         putextram(numbered(number));
-    }
-    if TABLE.load(Ordering::Relaxed).is_null() {
-        let addr = sys::reserve(size_of::<Table>(), 0)?;
-        // SAFETY: the reservation just made.
-        unsafe {
-            if !sys::commit(addr, size_of::<Table>()) {
-                sys::release(addr, size_of::<Table>());
-                return None;
-            }
-        }
-        TABLE.store(addr as *mut Table, Ordering::Relaxed);
     }
     Some(())
 }
@@ -95,28 +74,13 @@ pub(crate) fn max_threads() -> u32 {
 
 /// Ends the table, if no living thread is bound. Only at stop, when no thread enters any more.
 pub(crate) fn table_release() {
-    if each_bound().next().is_some() {
-        return;
+    let is_empty = each_bound().next().is_none();
+    if is_empty {
+        EXTRA.clear();
+        SWEEP_AT.store(SWEEP_FIRST, Ordering::Relaxed);
+        LAST.store(0, Ordering::Relaxed);
     }
-    EXTRA.clear();
-    MADE.store(0, Ordering::Relaxed);
-    SWEEP_AT.store(SWEEP_FIRST, Ordering::Relaxed);
-    LAST.store(0, Ordering::Relaxed);
-    let table = TABLE.swap(ptr::null_mut(), Ordering::Relaxed);
-    // SAFETY: [table] nobody is bound, nobody enters.
-    unsafe { sys::release(table as usize, size_of::<Table>()) };
-}
-
-/// Address space of the table in bytes.
-pub(crate) fn table_bytes() -> (usize, usize) {
-    let table = TABLE.load(Ordering::Relaxed);
-    if table.is_null() {
-        return (0, 0);
-    }
-    (
-        size_of::<Table>(),
-        sys::resident_bytes(table as usize, size_of::<Table>().next_multiple_of(sys::page_bytes())),
-    )
+    table::release(is_empty);
 }
 
 /// Takes an M that is nobody's. `None`: `max_threads` are bound. `[sig]`
@@ -159,7 +123,8 @@ fn take_spare() -> Option<&'static M> {
 fn make() -> Option<&'static M> {
     let limit = LIMIT.load(Ordering::Relaxed);
     // Release: pairs with `made`.
-    let number = MADE
+    let number = table()
+        .made
         .fetch_update(Ordering::Release, Ordering::Relaxed, |made| (made < limit).then_some(made + 1))
         .ok()?;
     let m = numbered(number);
@@ -253,6 +218,7 @@ fn free(number: u32) {
 
 /// Finds the Ms whose threads have ended, however they ended, and makes them spare. `[exit]`
 pub(crate) fn sweep() {
+    free_orphans();
     let mut bound = 0;
     for number in 0..made() {
         if claim(number) {
@@ -281,6 +247,39 @@ pub(crate) fn m_of(tid: i32) -> Option<&'static M> {
 /// Every M, bound or not.
 pub(crate) fn each_m() -> impl Iterator<Item = &'static M> {
     (0..made()).map(numbered)
+}
+
+/// In the child of a fork: every thread is gone but the one that forked, whose id is now the
+/// process's. It alone knows which M is its own, so all bound ones become its, and it lets go of the
+/// others when it comes by (`free_namesake`).
+pub(crate) fn after_fork() {
+    let survivor = sys::getpid();
+    EXTRA.clear();
+    for number in 0..made() {
+        let (m, owner) = (numbered(number), owner_of(number));
+        // It may have been made, and no more.
+        m.number.store(number, Ordering::Relaxed);
+        match owner.load(Ordering::Relaxed) {
+            SPARE => EXTRA.push(number, &m.link),
+            CLAIMED => retire(number),
+            _ => owner.store(survivor, Ordering::Relaxed),
+        }
+        m.reopen();
+    }
+    STACKS.after_fork(each_m().flat_map(M::stacks));
+    ORPHANS.store(true, Ordering::Relaxed);
+    free_orphans();
+}
+
+/// Whether Ms of the parent's other threads are still held by the one that forked.
+static ORPHANS: AtomicBool = AtomicBool::new(false);
+
+/// Frees them, on the thread that forked.
+fn free_orphans() {
+    if ORPHANS.load(Ordering::Relaxed) && sys::gettid() == sys::getpid() {
+        ORPHANS.store(false, Ordering::Relaxed);
+        free_namesake(sys::gettid());
+    }
 }
 
 /// Takes the stacks of the spare Ms away, so that the pool can give them back, and whatever `also` does.

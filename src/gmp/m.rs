@@ -183,8 +183,11 @@ impl M {
 
     /// No stack was entered from what was on `ended`.
     fn orphan(&self, ended: &GStack) {
-        for slot in self.stacks().filter(|slot| slot.parent().is_some_and(|parent| ptr::eq(parent, ended))) {
-            slot.record.parent.store(ptr::null_mut(), Ordering::Relaxed);
+        for slot in self.stacks() {
+            // Not `parent()`, which no longer knows one that has ended.
+            if ptr::eq(slot.record.parent.load(Ordering::Relaxed), ended) {
+                slot.record.parent.store(ptr::null_mut(), Ordering::Relaxed);
+            }
         }
     }
 

@@ -14,9 +14,11 @@ mod g;
 mod m;
 mod record;
 mod scope;
+mod table;
 
 pub(crate) use extra::*;
 pub(crate) use g::*;
 pub(crate) use m::*;
 pub(crate) use record::*;
 pub(crate) use scope::*;
+pub(crate) use table::{MAX_THREADS, table_abandon, table_bytes};

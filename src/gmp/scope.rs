@@ -12,7 +12,6 @@
 
 use core::cell::Cell;
 use core::ffi::c_void;
-use core::ptr;
 
 use super::g::GStack;
 use crate::arch::EntryFn;
@@ -31,6 +30,9 @@ pub(crate) enum Kind {
     Try,
     /// A frame that is being unwound by somebody else: no panic gets past it.
     Wall,
+    /// A scope that was left by `longjmp`, with others further in since: nothing ends there, and what was
+    /// deferred in it is dropped.
+    Left,
 }
 
 /// A mark or a deferred call.
@@ -46,8 +48,9 @@ struct Entry {
 /// The entries of a stack. Places in the list are in bytes from its start.
 #[derive(Default)]
 pub(crate) struct Scopes {
-    /// Where it starts: in what the stack keeps for its user, or in a mapping.
-    entries: Cell<usize>,
+    /// Its first [`OWN`] bytes are what the stack keeps for its user. The rest is a mapping: where that
+    /// would start if all of the list were there; 0 until it is needed.
+    more: Cell<usize>,
     /// How much there is room for.
     room: Cell<usize>,
     /// How much is in use.
@@ -71,23 +74,35 @@ pub(crate) struct Scope {
 }
 
 const ENTRY: usize = size_of::<Entry>();
+const OWN: usize = KEPT_BYTES / ENTRY * ENTRY;
+/// How much address space the mapping takes, and how much of it is made accessible at a time.
+const MORE: usize = 16 << 20;
+const MORE_AT_A_TIME: usize = 64 << 10;
 /// Of a mark's `arg`; the rest is the mark outward of it.
 const KIND: usize = 3;
 const TRY: usize = Kind::Try as usize;
 const WALL: usize = Kind::Wall as usize;
+const LEFT: usize = Kind::Left as usize;
 const _: () = assert!(ENTRY.is_multiple_of(KIND + 1));
 
 impl GStack {
-    /// The entry that ends at `end`.
+    /// The entry that ends at `end`. It never moves: the switch may be about to write to it.
     #[inline(always)]
     fn entry(&self, end: usize) -> &Entry {
+        let start = if end <= OWN { self.top } else { self.record.scopes.more.get() };
         // SAFETY: [slab] `take_entry` has seen to it that there is one.
-        unsafe { &*((self.record.scopes.entries.get() + end - ENTRY) as *const Entry) }
+        unsafe { &*((start + end - ENTRY) as *const Entry) }
+    }
+
+    /// Whether the next entry has no place in what the stack keeps.
+    #[inline(always)]
+    pub(crate) fn is_deep(&self) -> bool {
+        self.record.scopes.depth.get() + ENTRY > OWN
     }
 
     /// Takes one more entry, and says where it ends; `None` if there is no room. Its contents are stale.
     #[inline(always)]
-    fn take_entry(&self) -> Option<usize> {
+    fn take_entry(&'static self) -> Option<usize> {
         let scopes = &self.record.scopes;
         let end = scopes.depth.get() + ENTRY;
         if end > scopes.room.get() {
@@ -100,8 +115,7 @@ impl GStack {
 
     /// Gives the list the room that the stack keeps for its user. For a stack just taken.
     pub(crate) fn init_scopes(&self) {
-        self.record.scopes.entries.set(self.top);
-        self.record.scopes.room.set(KEPT_BYTES);
+        self.record.scopes.room.set(OWN);
     }
 
     /// Makes room for one more entry, if there is none; `None` if there is no memory.
@@ -109,38 +123,23 @@ impl GStack {
     #[inline(never)]
     pub(crate) fn grow_scopes(&self) -> Option<()> {
         let scopes = &self.record.scopes;
-        let (old, room) = (scopes.entries.get(), scopes.room.get());
+        let room = scopes.room.get();
         if scopes.depth.get() + ENTRY <= room {
             return Some(());
         }
-        let bytes = (2 * room).next_multiple_of(sys::page_bytes());
-        let new = sys::reserve(bytes, 0)?;
-        // SAFETY: the reservation just made, larger than what is copied into it.
-        unsafe {
-            if !sys::commit(new, bytes) {
-                sys::release(new, bytes);
-                return None;
-            }
-            ptr::copy_nonoverlapping(old as *const u8, new as *mut u8, room);
+        if scopes.more.get() == 0 {
+            scopes.more.set(sys::reserve(MORE, 0)? - OWN);
         }
-        scopes.entries.set(new);
-        scopes.room.set(bytes);
-        self.release_entries(old, room);
-        Some(())
-    }
-
-    /// Gives back what `grow` has mapped.
-    fn release_entries(&self, entries: usize, room: usize) {
-        if entries != self.top {
-            // SAFETY: mapped by `grow`, and nobody's now.
-            unsafe { sys::release(entries, room) };
-        }
+        let used = room - OWN;
+        // SAFETY: the next part of our reservation.
+        let grown = used < MORE && unsafe { sys::commit(scopes.more.get() + room, MORE_AT_A_TIME) };
+        grown.then(|| scopes.room.set(room + MORE_AT_A_TIME))
     }
 
     /// Begins a scope inside the callback: its mark, and where the switch writes its stack pointer.
     /// `None` if there is no room.
     #[inline(always)]
-    pub(crate) fn push_scope(&self, kind: Kind) -> Option<(usize, *mut usize)> {
+    pub(crate) fn push_scope(&'static self, kind: Kind) -> Option<(usize, *mut usize)> {
         let scopes = &self.record.scopes;
         let mark = self.take_entry()?;
         let entry = self.entry(mark);
@@ -173,9 +172,12 @@ impl GStack {
         self.record.scopes.base.set(Kind::Call);
         self.record.host.finish.store(0, Ordering::Relaxed);
         let scopes = &self.record.scopes;
-        let (entries, room) = (scopes.entries.get(), scopes.room.get());
+        let more = scopes.more.replace(0);
         self.init_scopes();
-        self.release_entries(entries, room);
+        if more != 0 {
+            // SAFETY: mapped by `grow_scopes`, and nobody's now.
+            unsafe { sys::release(more + OWN, MORE) };
+        }
     }
 
     #[inline(always)]
@@ -187,7 +189,9 @@ impl GStack {
     /// which is on this stack.
     #[inline(always)]
     pub(crate) fn has_dead_scope(&self, sp: usize) -> bool {
-        let mark = self.record.scopes.mark.get();
+        let (mark, depth) = self.position();
+        // SAFETY: a mark is an entry that is in use.
+        unsafe { core::hint::assert_unchecked(mark <= depth) };
         mark != 0 && self.entry(mark).sp.get().wrapping_sub(self.lo) < sp - self.lo
     }
 
@@ -196,6 +200,20 @@ impl GStack {
     pub(crate) fn drop_dead_scopes(&self, sp: usize) {
         while self.has_dead_scope(sp) {
             self.pop_last_scope(self.record.scopes.mark.get());
+        }
+    }
+
+    /// As [`has_dead_scope`](GStack::has_dead_scope), or its frame was written over since.
+    #[inline(always)]
+    pub(crate) fn has_lost_scope(&'static self, sp: usize) -> bool {
+        let scope = self.scope();
+        scope.mark != 0 && (self.has_dead_scope(sp) || scope.kind() == Kind::Left || !scope.stands())
+    }
+
+    /// Drops the scopes that were left so.
+    pub(crate) fn drop_lost_scopes(&'static self, sp: usize) {
+        while self.has_lost_scope(sp) {
+            self.pop_last_scope(self.scope().mark);
         }
     }
 
@@ -213,7 +231,7 @@ impl GStack {
 
     /// Defers `f(arg)` to the end of the innermost scope; `None` if there is no room.
     #[inline(always)]
-    pub(crate) fn push_deferred(&self, f: EntryFn, arg: *mut c_void) -> Option<()> {
+    pub(crate) fn push_deferred(&'static self, f: EntryFn, arg: *mut c_void) -> Option<()> {
         let entry = self.entry(self.take_entry()?);
         entry.sp.set(0);
         entry.f.set(Some(f));
@@ -246,6 +264,7 @@ impl Scope {
         match entry.arg.get() & KIND {
             TRY => Kind::Try,
             WALL => Kind::Wall,
+            LEFT => Kind::Left,
             _ => Kind::Call,
         }
     }
@@ -260,6 +279,20 @@ impl Scope {
     /// The stack pointer of its switch, which a panic comes back to.
     pub(crate) fn sp(self) -> usize {
         self.entry().map_or(self.on.host_sp(), |entry| entry.sp.get())
+    }
+
+    /// Whether its switch's frame still names it: no other frame has been written over that.
+    #[inline(always)]
+    pub(crate) fn stands(self) -> bool {
+        self.slot().is_none_or(|slot| self.names(slot as usize))
+    }
+
+    /// Whether its switch's frame has this for its last word. As yet without a frame, it is just made.
+    #[inline(always)]
+    fn names(self, slot: usize) -> bool {
+        let sp = self.sp();
+        // SAFETY: [g0-sp] where a switch was on this stack, which is in use.
+        sp == 0 || self.on.contains(sp) && unsafe { *(sp as *const usize) } == slot
     }
 
     /// Where its switch writes its stack pointer; the base's does so to the G.

@@ -1,5 +1,6 @@
 //! Start, stop, trim: the states that ARCHITECTURE.md tables, and the rare side of the gate.
 
+mod fork;
 mod trim;
 
 pub(crate) use trim::trim;
@@ -8,17 +9,18 @@ use crate::base::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use crate::base::status::*;
 use crate::base::{Held, Lock, Refused, Status};
 use crate::stack::Geometry;
-use crate::{arch, gmp, panic, signal, sys};
+use crate::{arch, gmp, panic, report, signal, sys};
 
 /// What a start may ask for; 0 takes what is in force, or the default.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Config {
+pub(crate) struct Config<'a> {
     pub(crate) max_threads: u32,
     pub(crate) stack_bytes: usize,
     pub(crate) guard_bytes: usize,
     pub(crate) trace_depth: i32,
     pub(crate) signals: u32,
     pub(crate) fault_policy: u32,
+    pub(crate) report: report::Settings<'a>,
 }
 
 /// `wharf_config.signals`: no handler is installed.
@@ -55,12 +57,12 @@ struct Runtime {
 /// Held by start, stop and trim.
 static LOCK: Lock<Runtime> = Lock::new(Runtime { starts: 0, launched: false, own: None, hook: None });
 
-/// The fields of the configuration, by their names in C.
+/// The fields of the configuration, by their names in C; then come those of the report.
 const FIELDS: [&str; 6] =
     ["max_threads", "callback_stack_bytes", "guard_bytes", "trace_depth", "signals", "fault_policy"];
 /// The one that the last refused start could not change, for `wharf_dump`; [`NONE`] if there is none.
 static REFUSED: AtomicUsize = AtomicUsize::new(NONE);
-const NONE: usize = FIELDS.len();
+const NONE: usize = usize::MAX;
 
 /// `Err` with what one is told who needs a running runtime, if it does not run.
 fn must_run() -> Result<(), Status> {
@@ -86,11 +88,12 @@ pub(crate) fn state() -> (&'static str, Option<&'static str>) {
         STOPPING => "stopping",
         _ => "stopped",
     };
-    (name, FIELDS.get(REFUSED.load(Ordering::Relaxed)).copied())
+    (name, FIELDS.iter().chain(&report::FIELDS).nth(REFUSED.load(Ordering::Relaxed)).copied())
 }
 
 /// An explicit start: counts.
-pub(crate) fn start(config: Config) -> Result<(), Status> {
+pub(crate) fn start(config: Config<'_>) -> Result<(), Status> {
+    fork::watch();
     let mut runtime = lock()?;
     if running() {
         if let Some(field) = conflict(&config, runtime.starts) {
@@ -104,6 +107,8 @@ pub(crate) fn start(config: Config) -> Result<(), Status> {
         launch(&config, &mut runtime)?;
     }
     if runtime.starts == 0 {
+        report::set_upstairs(&UPSTAIRS);
+        config.report.set();
         if config.signals != WHARF_SIGNALS_NONE {
             signal::install(config.fault_policy == WHARF_FAULTS_PANIC);
         }
@@ -119,6 +124,7 @@ pub(crate) fn start(config: Config) -> Result<(), Status> {
 /// runtime that runs is free of locks: the start itself takes libc's and std's.
 pub(crate) fn start_lazily() -> Result<(), Status> {
     const LOOK_NS: i64 = 100_000_000;
+    fork::watch();
     loop {
         let state = STATE.load(Ordering::Acquire);
         match state {
@@ -143,6 +149,7 @@ pub(crate) fn start_lazily() -> Result<(), Status> {
 /// The lock, but not while a stop holds it: that may wait for the very callback that asks.
 fn lock() -> Result<Held<'static, Runtime>, Status> {
     const LOOK_NS: i64 = 1_000_000;
+    fork::look();
     loop {
         match LOCK.take(sys::now_ns() + LOOK_NS) {
             Ok(held) => return Ok(held),
@@ -161,9 +168,9 @@ fn refused(why: Refused) -> Status {
 }
 
 /// The first of [`FIELDS`] that a running runtime cannot change to what `config` asks for.
-fn conflict(config: &Config, starts: u32) -> Option<usize> {
+fn conflict(config: &Config<'_>, starts: u32) -> Option<usize> {
     let Geometry { stack_bytes, guard_bytes } = gmp::STACKS.geometry();
-    // Until somebody has asked for them, they can change.
+    // Until somebody has asked for them, they can change, and so can what is asked of reports.
     let either = |is_so: bool, so: u32, not: u32| if is_so { so } else { not };
     let (depth, signals, fault_policy) = match starts {
         0 => (config.trace_depth, config.signals, config.fault_policy),
@@ -189,10 +196,21 @@ fn conflict(config: &Config, starts: u32) -> Option<usize> {
         signals as usize,
         fault_policy as usize,
     ];
-    (0..FIELDS.len()).find(|&field| asked[field] != 0 && asked[field] != now[field])
+    let changed = (0..FIELDS.len()).find(|&field| asked[field] != 0 && asked[field] != now[field]);
+    changed.or_else(|| Some(FIELDS.len() + config.report.conflict().filter(|_| starts > 0)?))
 }
 
-fn launch(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
+/// What a report asks of us.
+static UPSTAIRS: report::Upstairs = report::Upstairs {
+    holding: |look| {
+        let _ = entering(|| {
+            look();
+            Ok(())
+        });
+    },
+};
+
+fn launch(config: &Config<'_>, runtime: &mut Runtime) -> Result<(), Status> {
     let before = STATE.swap(STARTING, Ordering::Relaxed);
     let launched = prepare(config, runtime);
     // Release: pairs with the acquire of every look at STATE.
@@ -201,7 +219,7 @@ fn launch(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
     launched
 }
 
-fn prepare(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
+fn prepare(config: &Config<'_>, runtime: &mut Runtime) -> Result<(), Status> {
     // Reading its address keeps the finaliser in the library.
     core::hint::black_box(&raw const AT_UNLOAD);
     let or = |asked: usize, default: usize| if asked == 0 { default } else { asked };
@@ -228,6 +246,7 @@ fn prepare(config: &Config, runtime: &mut Runtime) -> Result<(), Status> {
 
 /// Runs `bind` while stop waits for it. `Err` if the runtime does not run. `[sig]`
 pub(crate) fn entering<T>(bind: impl FnOnce() -> Result<T, Status>) -> Result<T, Status> {
+    fork::look();
     // SeqCst, both: either stop sees us entering, or we see it stopping. Pairs with `stop`.
     ENTERING.fetch_add(1, Ordering::SeqCst);
     let result = must_run().and_then(|()| bind());
@@ -241,6 +260,7 @@ pub(crate) fn entering<T>(bind: impl FnOnce() -> Result<T, Status>) -> Result<T,
 /// What it gives out is the library's reference on itself, to be released when nothing of the
 /// library runs any more: by whoever returns to the host.
 pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> {
+    fork::look();
     let mut runtime = LOCK.take(until_ns).map_err(refused)?;
     must_run()?;
     if runtime.starts > 1 {
@@ -255,18 +275,19 @@ pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> 
         STATE.store(RUNNING, Ordering::Release);
         return Err(WHARF_TIMEOUT);
     }
+    gmp::getm().into_iter().for_each(signal::take_back);
     signal::uninstall();
     // Else a thread whose end nobody has seen would keep the table.
     gmp::sweep();
     gmp::each_m().for_each(gmp::M::disarm);
     // Those of threads that live on stay mapped.
-    gmp::getm().into_iter().for_each(signal::take_back);
     gmp::each_m().for_each(signal::release);
     gmp::exit_key_delete();
     // SAFETY: every gate is closed and every callback has ended: no stack is in use.
     unsafe { gmp::STACKS.release_all() };
     gmp::table_release();
     runtime.hook.take();
+    report::forget();
     runtime.starts = 0;
     let own = runtime.own.take();
     STATE.store(STOPPED, Ordering::Release);
@@ -290,9 +311,14 @@ static AT_UNLOAD: extern "C" fn() = at_unload;
 extern "C" fn at_unload() {
     // From inside a callback there is nothing to wait for: the host breaks its own neck.
     let inside = gmp::getm().is_some_and(|m| !m.quiet());
-    if running() && !inside && !EXITING.load(Ordering::Relaxed) {
+    if EXITING.load(Ordering::Relaxed) {
+        return;
+    }
+    if running() && !inside {
         let _ = stop(i64::MAX);
     }
+    gmp::table_abandon();
+    fork::unwatch();
 }
 
 /// Closes every gate and waits until no callback is on; false at the deadline.

@@ -6,6 +6,7 @@ use core::ptr;
 
 use super::gopanic::unwind_outward;
 use super::info::{Deferred, Panic, wharf_panic_info};
+use super::reach;
 use crate::arch::{self, EntryFn, FinishFn, Gobuf};
 use crate::base::Status;
 use crate::base::atomic::Ordering;
@@ -18,7 +19,7 @@ use crate::sys;
 pub(crate) fn deferproc(f: EntryFn, arg: *mut c_void) -> Status {
     let sp = arch::stack_pointer();
     let quick = gmp::getm_quickly().filter(|m| m.busy()).and_then(|m| m.hinted(sp));
-    match quick.filter(|on| !on.has_dead_scope(sp)).and_then(|on| push_deferred(on, f, arg)) {
+    match quick.filter(|on| !on.has_lost_scope(sp)).and_then(|on| push_deferred(on, f, arg)) {
         Some(()) => WHARF_OK,
         None => deferproc_slowly(f, arg),
     }
@@ -28,9 +29,9 @@ pub(crate) fn deferproc(f: EntryFn, arg: *mut c_void) -> Status {
 #[cold]
 #[inline(never)]
 fn deferproc_slowly(f: EntryFn, arg: *mut c_void) -> Status {
-    let Some(on) = gmp::innermost_g() else { return WHARF_ESTATE };
+    let Some(on) = reach::innermost() else { return WHARF_ESTATE };
     let _errno = sys::ErrnoGuard::new();
-    on.drop_dead_scopes(top_of(on));
+    on.drop_lost_scopes(top_of(on, arch::stack_pointer()));
     match on.grow_scopes().and_then(|()| push_deferred(on, f, arg)) {
         Some(()) => WHARF_OK,
         None => WHARF_ENOMEM,
@@ -48,10 +49,9 @@ fn push_deferred(on: &'static GStack, f: EntryFn, arg: *mut c_void) -> Option<()
     Some(())
 }
 
-/// Where the frames of `on` end: here, or where it left its stack.
+/// Where the frames of `on` end: at `sp`, or where it left its stack.
 #[inline(always)]
-pub(super) fn top_of(on: &GStack) -> usize {
-    let sp = arch::stack_pointer();
+pub(super) fn top_of(on: &GStack, sp: usize) -> usize {
     if on.contains(sp) { sp } else { on.sched_sp() }
 }
 
@@ -60,7 +60,6 @@ unsafe extern "C-unwind" fn deferreturn(buf: *mut Gobuf) {
     const OFFSET: usize = offset_of!(GStack, record) + offset_of!(G, host);
     // SAFETY: the host's side of a G, which lives in its slot. [slab]
     let on: &'static GStack = unsafe { &*buf.byte_sub(OFFSET).cast() };
-    on.record.host.finish.store(0, Ordering::Relaxed);
     close(Scope { on, mark: 0 });
     // No panic has come back to a function that has returned.
     while let Some((f, arg)) = on.pop_deferred() {
@@ -69,8 +68,12 @@ unsafe extern "C-unwind" fn deferreturn(buf: *mut Gobuf) {
     }
 }
 
-/// Drops what `longjmp` left inside a scope whose function has returned.
+/// Drops what `longjmp` left inside a scope whose function has ended. The switch of a base has nothing to do
+/// any more.
 fn close(scope: Scope) {
+    if scope.mark == 0 {
+        scope.on.record.host.finish.store(0, Ordering::Relaxed);
+    }
     while scope.on.scope().mark > scope.mark {
         scope.on.pop_scope(scope.on.scope().mark);
     }
@@ -137,12 +140,11 @@ unsafe fn again(scope: Scope) {
 #[inline(never)]
 pub(crate) unsafe fn finish(scope: Scope, caught: *mut *mut wharf_panic_info) -> Status {
     let mut status = WHARF_OK;
-    scope.on.record.host.finish.store(0, Ordering::Relaxed);
     close(scope);
     loop {
         let panic = landed(scope);
         if let Some(panic) = panic.filter(|panic| panic.recovered.get()) {
-            status = if panic.hides_goexit() { WHARF_CANCELED } else { WHARF_RECOVERED };
+            status = if panic.hides_goexit_of(scope) { WHARF_CANCELED } else { WHARF_RECOVERED };
             panic.end(scope.on);
             panic.drop_it();
         } else if panic.is_some() {
@@ -179,16 +181,22 @@ unsafe fn deliver(panic: &'static Panic, scope: Scope, caught: *mut *mut wharf_p
     status
 }
 
-/// Runs what was deferred in a scope that somebody else unwinds: a C++ exception, `pthread_exit`. No
-/// panic gets out of it.
+/// Ends a scope that is being unwound, by a panic that goes further or by somebody else: a C++ exception,
+/// `pthread_exit`. Runs what was deferred in it; no panic gets out of that.
 #[cold]
 #[inline(never)]
 pub(crate) fn unwound(scope: Scope) {
     close(scope);
-    scope.on.record.host.finish.store(0, Ordering::Relaxed);
+    if scope.on.scope().mark != scope.mark {
+        // It has ended: what was deferred in it has run on top of the frames that are unwound now.
+        return;
+    }
     if scope.has_deferred(None) {
         scope.set_kind(Kind::Wall);
         // SAFETY: the scope is the innermost, and its function was unwound.
         unsafe { again(scope) };
+    }
+    if scope.mark != 0 {
+        scope.on.pop_last_scope(scope.mark);
     }
 }

@@ -18,17 +18,23 @@ use super::{fatal, noexcept, reach};
 use crate::arch::{self, Regs};
 use crate::base::atomic::Ordering;
 use crate::gmp::{self, GStack, Kind, Scope};
+use crate::report;
 use crate::sys::unwind::{self, Context, Exception, Unwinding};
 
 /// What a switch gives to which a panic has come back.
 pub(super) const LANDED: u32 = 1;
 
 /// Raises a panic. `raised`: the stack pointer of the function that the host called. `frames`: where it
-/// comes from, if those frames are gone already.
+/// comes from, if those frames are gone already. Not inlined, as nothing here that the host's calls lead
+/// to: what a `longjmp` left is told by lying below `raised`, and a large frame would reach below that, too.
+#[inline(never)]
 pub(crate) fn gopanic(message: &[u8], raised: usize, frames: &[usize]) -> ! {
-    let Some(on) = gmp::innermost_g() else { fatal(&|_| {}, &|out| out.indented(message)) };
-    settle(on);
+    let Some(on) = living_g() else { fatal(&|_| {}, &|out| out.indented(message)) };
+    settle(on, raised);
     let before = Panic::innermost(on);
+    if cfg!(not(wharf_mutate = "panic_left")) && is_awaited(on) {
+        reach::find_left(on);
+    }
     let panic = if is_awaited(on) { Panic::new(Some(message)) } else { None };
     let Some(panic) = panic else {
         fatal(&|out| print_before(before, message, out), &|out| print_text(before, message, out))
@@ -43,30 +49,43 @@ pub(crate) fn gopanic(message: &[u8], raised: usize, frames: &[usize]) -> ! {
     go_on(panic, on)
 }
 
-/// Ends the innermost scope with `WHARF_CANCELED`, after what was deferred in it.
-pub(crate) fn goexit() -> ! {
-    let Some(on) = gmp::innermost_g() else {
-        fatal(&|_| {}, &|out| out.bytes(b"wharf_goexit outside a callback"))
-    };
-    settle(on);
+/// Ends the innermost scope with `WHARF_CANCELED`, after what was deferred in it. `raised`: as above.
+#[inline(never)]
+pub(crate) fn goexit(raised: usize) -> ! {
+    let Some(on) = living_g() else { fatal(&|_| {}, &|out| out.bytes(b"wharf_goexit outside a callback")) };
+    settle(on, raised);
+    reach::find_left(on);
     let panic = Panic::new(None).filter(|_| on.scope().kind() != Kind::Wall);
     let Some(panic) = panic else { fatal(&|_| {}, &|out| out.bytes(b"wharf_goexit is not possible here")) };
+    panic.ends.set(Some(on.scope()));
     panic.begin(on);
     go_on(panic, on)
 }
 
+/// The G that we are, unless its thread dies already. The frames are asked only where somebody may wait
+/// for a panic: a report must not need the process's unwinder.
+fn living_g() -> Option<&'static GStack> {
+    let m = gmp::getm().filter(|m| m.busy() && !report::is_in_hook())?;
+    match m.stacks().any(|on| on.busy() && is_awaited(on)) {
+        true => reach::innermost(),
+        false => gmp::innermost_g(),
+    }
+}
+
 /// Whether a panic now would not end the process at once.
-pub(crate) fn is_recoverable() -> bool {
-    gmp::innermost_g().is_some_and(|on| {
-        settle(on);
+#[inline(never)]
+pub(crate) fn is_recoverable(asked: usize) -> bool {
+    living_g().is_some_and(|on| {
+        settle(on, asked);
         is_awaited(on)
     })
 }
 
 /// The panic because of which the calling deferred call runs; it ends here. Null if there is none.
-pub(crate) fn gorecover() -> *mut wharf_panic_info {
-    let recoverable = gmp::innermost_g().and_then(|on| {
-        settle(on);
+#[inline(never)]
+pub(crate) fn gorecover(asked: usize) -> *mut wharf_panic_info {
+    let recoverable = living_g().and_then(|on| {
+        settle(on, asked);
         let panic = Panic::innermost(on)?;
         let deferred = panic.deferred.get()?;
         let direct = deferred.mark == on.position().0;
@@ -78,14 +97,15 @@ pub(crate) fn gorecover() -> *mut wharf_panic_info {
     })
 }
 
-/// Drops the scopes that were left by `longjmp`, and the panics whose deferred calls were.
-fn settle(on: &GStack) {
-    settle_at(on, top_of(on));
+/// Drops the scopes that were left by `longjmp`, and the panics whose deferred calls were. `sp`: of the
+/// function that the host called.
+fn settle(on: &'static GStack, sp: usize) {
+    settle_at(on, top_of(on, sp));
 }
 
 /// As [`settle`], where the frames of `on` end at `top`.
-pub(super) fn settle_at(on: &GStack, top: usize) {
-    on.drop_dead_scopes(top);
+pub(super) fn settle_at(on: &'static GStack, top: usize) {
+    on.drop_lost_scopes(top);
     while let Some(panic) = Panic::innermost(on) {
         let left = |deferred: Deferred| on.contains(deferred.sp) && deferred.sp < top;
         if !panic.deferred.get().is_some_and(left) {
@@ -107,6 +127,7 @@ pub(super) fn scopes(on: &'static GStack) -> impl Iterator<Item = (Scope, Option
     };
     core::iter::successors(Some((on.scope(), None)), outward)
         .take_while(|(scope, _)| scope.kind() != Kind::Wall)
+        .filter(|(scope, _)| scope.kind() != Kind::Left)
 }
 
 /// Whether a try or a deferred call stands on the thread.
@@ -123,6 +144,7 @@ fn standing_try(on: &'static GStack) -> Option<Scope> {
     (straight || reach::leads_to(found)).then_some(found)
 }
 
+#[inline(always)]
 fn go_on(panic: &'static Panic, on: &'static GStack) -> ! {
     if standing_try(on).is_some() {
         unwind_to_next(panic, on, scopes(on))
@@ -142,7 +164,13 @@ fn go_on(panic: &'static Panic, on: &'static GStack) -> ! {
 unsafe fn run_on_top(panic: &Panic, on: &'static GStack) -> Option<Scope> {
     let mut scope = on.scope();
     while scope.kind() != Kind::Wall {
-        while let Some((f, arg)) = scope.on.pop_deferred() {
+        if scope.kind() == Kind::Left {
+            scope.on.pop_scope(scope.mark);
+            scope = scope.on.scope();
+            continue;
+        }
+        // What a deferred call defers is put where it runs.
+        while let Some((f, arg)) = on.pop_deferred().or_else(|| scope.on.pop_deferred()) {
             // SAFETY: as the caller says.
             unsafe { call_deferred(panic, on, f, arg) };
             if panic.recovered.get() {
@@ -168,7 +196,9 @@ pub(super) fn unwind_outward(panic: &'static Panic, from: Scope) -> ! {
     unwind_to_next(panic, from.on, scopes(from.on).skip(1))
 }
 
-/// Unwinds to the first scope that has something to do.
+/// Unwinds to the first scope that has something to do. Inlined, as its neighbours are: each frame of
+/// wharf's own takes the unwinder as long as one of the host's.
+#[inline(always)]
 fn unwind_to_next(
     panic: &'static Panic,
     on: &'static GStack,
@@ -192,6 +222,7 @@ fn die(panic: &Panic, why: &[u8]) -> ! {
 
 /// Unwinds to the switch of `scope`. Until it is there, the panic is among those of the scope's stack:
 /// the stacks inward are left on the way.
+#[inline(always)]
 fn unwind_to(panic: &'static Panic, from: &'static GStack, scope: Scope) -> ! {
     panic.end(from);
     panic.target.set(Some(scope));
@@ -238,13 +269,17 @@ impl Unwinding for Panic {
 fn land(panic: &Panic) -> ! {
     let (Some(scope), Some(m)) = (panic.target.take(), gmp::getm()) else { unreachable!() };
     // Stacks that were cut over; those that were unwound are left already.
-    let mut inward = gmp::innermost_g();
+    let mut inward = if panic.is_cut() { reach::innermost() } else { None };
     while let Some(on) = inward.filter(|on| !core::ptr::eq(*on, scope.on)) {
         inward = on.parent();
-        m.leave(on);
+        if cfg!(not(wharf_mutate = "panic_leave")) {
+            m.leave(on);
+        }
     }
     m.curg.store(core::ptr::from_ref(scope.on).cast_mut(), Ordering::Relaxed);
-    scope.on.record.out.sp.store(0, Ordering::Relaxed);
+    if cfg!(not(wharf_mutate = "panic_out")) {
+        scope.on.record.out.sp.store(0, Ordering::Relaxed);
+    }
     panic.landed.set(Some(scope.mark));
     // SAFETY: [g0-sp] the scope stands, and all inward of it is given up.
     unsafe { arch::gogo(scope.sp(), LANDED) }

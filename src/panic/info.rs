@@ -74,6 +74,8 @@ pub(super) struct Panic {
     mapped_bytes: usize,
     /// It only ends a scope, and nothing recovers it.
     pub(super) is_goexit: bool,
+    /// Which scope, then.
+    pub(super) ends: Cell<Option<Scope>>,
     pub(super) recovered: Cell<bool>,
     /// Where it comes back to.
     pub(super) target: Cell<Option<Scope>>,
@@ -144,6 +146,7 @@ impl Panic {
                 owners: AtomicU32::new(RUNTIME),
                 mapped_bytes: if is_mapped { bytes } else { 0 },
                 is_goexit: message.is_none(),
+                ends: Cell::new(None),
                 recovered: Cell::new(false),
                 target: Cell::new(None),
                 landed: Cell::new(None),
@@ -211,7 +214,9 @@ impl Panic {
     /// The message and what became of it.
     pub(super) fn print_text(&self, out: &mut Printer) {
         print_text(self.before(), self.text(), out);
-        if self.recovered.get() {
+        // One that repeats another is printed as that one, which says so already.
+        let repeats = self.before().is_some_and(|before| before.is_repeated(self.text()));
+        if self.recovered.get() && !repeats {
             out.bytes(b" [recovered]");
         }
     }
@@ -261,6 +266,10 @@ impl Panic {
         unsafe { (*self.as_ptr()).info.cut = 1 };
     }
 
+    pub(super) fn is_cut(&self) -> bool {
+        self.info.cut != 0
+    }
+
     /// The innermost panic of `on`.
     pub(super) fn innermost(on: &GStack) -> Option<&'static Panic> {
         // SAFETY: null or alive; only this room puts something there.
@@ -291,9 +300,10 @@ impl Panic {
         core::iter::successors(self.before(), |panic| panic.before()).take(self.replaced.get())
     }
 
-    /// Whether it took the place of a `wharf_goexit`, which goes on when this one is recovered.
-    pub(super) fn hides_goexit(&self) -> bool {
-        self.each_replaced().any(|panic| panic.is_goexit)
+    /// Whether it took the place of a `wharf_goexit` of `scope`, which goes on when this one is recovered there.
+    pub(super) fn hides_goexit_of(&self, scope: Scope) -> bool {
+        let is_it = |ended: Scope| ptr::eq(ended.on, scope.on) && ended.mark == scope.mark;
+        self.each_replaced().any(|panic| panic.ends.get().is_some_and(is_it))
     }
 
     /// The host's view of it; from here on the host's too.

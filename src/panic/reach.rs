@@ -5,8 +5,26 @@ use core::ptr;
 
 use super::info::Panic;
 use crate::arch::{self, Regs};
-use crate::gmp::{self, Scope};
+use crate::gmp::{self, GStack, Kind, STACKS, Scope};
 use crate::sys::{self, unwind};
+
+/// The G that we are. Out on the host's stack, it is the one that the frames from here come to first: with
+/// fibers, the hint may tell of another's. Where they come to none, the hint is all there is.
+pub(super) fn innermost() -> Option<&'static GStack> {
+    let out = gmp::getm().is_some_and(|m| m.busy()) && gmp::getg().is_none();
+    if !out {
+        return gmp::innermost_g();
+    }
+    let mut found = None;
+    unwind::backtrace(&mut |frame| {
+        let pc = frame.pc();
+        if arch::is_switch(pc) {
+            found = STACKS.find(arch::switch_sp(frame.register(Regs::FP)));
+        }
+        pc != 0 && found.is_none()
+    });
+    found.filter(|on| on.busy() && on.sched_sp() != 0).or_else(gmp::innermost_g)
+}
 
 /// Whether unwinding from here comes to the switch of `scope`. Where it comes to a frame without
 /// tables, the stack itself is looked at.
@@ -24,7 +42,7 @@ pub(super) fn leads_to(scope: Scope) -> bool {
 
 /// Whether `sp` is on a stack of those from here to `scope`, or on the host's below one of them.
 fn goes_on(sp: usize, scope: Scope) -> bool {
-    let inward = core::iter::successors(gmp::innermost_g(), |on| on.parent());
+    let inward = core::iter::successors(innermost(), |on| on.parent());
     let mut ended = false;
     inward
         .take_while(|on| !core::mem::replace(&mut ended, ptr::eq(*on, scope.on)))
@@ -37,7 +55,51 @@ fn is_one_stack(lo: usize, hi: usize) -> bool {
     lo < hi && hi - lo < FAR && (lo..hi).step_by(sys::page_bytes()).all(sys::readable)
 }
 
-/// Puts the frames from here outward into a panic's trace.
+/// Finds the scopes on the stacks from `on` outward that a `longjmp` left, and that the frames from here no
+/// longer lead to although others lie where theirs were. The innermost of a stack is dropped.
+pub(super) fn find_left(on: &'static GStack) {
+    for on in core::iter::successors(Some(on), |on| on.parent()).filter(|on| on.scope().mark != 0) {
+        let mut rest = Some(on.scope());
+        unwind::backtrace(&mut |frame| {
+            let (pc, sp) = (frame.pc(), frame.sp());
+            let switch = if arch::is_switch(pc) { arch::switch_sp(frame.register(Regs::FP)) } else { 0 };
+            if switch == on.host_sp() {
+                rest = passed(rest, usize::MAX);
+            } else if on.contains(switch) {
+                rest = passed(rest, switch);
+                rest =
+                    rest.and_then(|scope| if scope.sp() == switch { scope.outward() } else { Some(scope) });
+            } else if on.contains(sp) {
+                rest = passed(rest, sp);
+            }
+            pc != 0 && rest.is_some_and(|scope| scope.mark != 0)
+        });
+        // Behind frames without tables.
+        for scope in core::iter::successors(rest, |scope| scope.outward()).filter(|scope| !scope.stands()) {
+            scope.set_kind(Kind::Left);
+        }
+        while on.scope().kind() == Kind::Left {
+            on.pop_scope(on.scope().mark);
+        }
+    }
+}
+
+/// The scopes from `rest` outward whose switches lie at `sp` or above; the others were left.
+fn passed(rest: Option<Scope>, sp: usize) -> Option<Scope> {
+    let mut rest = rest;
+    while let Some(scope) = rest.filter(|scope| scope.mark != 0 && scope.sp() < sp) {
+        scope.set_kind(Kind::Left);
+        rest = scope.outward();
+    }
+    rest
+}
+
+/// Puts the frames from here outward into a panic's trace, but for those that raised it.
 pub(super) fn trace(panic: &Panic, raised: usize) {
-    unwind::backtrace(&mut |frame| frame.pc() != 0 && (frame.sp() <= raised || panic.trace(frame.pc())));
+    let mut begun = false;
+    unwind::backtrace(&mut |frame| {
+        // Stacks further out may lie lower.
+        begun |= frame.sp() > raised;
+        frame.pc() != 0 && (!begun || panic.trace(frame.pc()))
+    });
 }

@@ -7,28 +7,59 @@
 //!    allocation, no cancellation point.
 //! 3. Signals are held back, but for faults and SIGABRT; a timer on this thread sends SIGABRT when
 //!    the bound has passed, whatever holds the report up.
-//! 4. The report is printed.
-//! 5. The mask is as it was, and the process dies as its [`Death`] says.
+//! 4. The report is printed: the message first of all, then as much as the level asks for. A reader
+//!    who takes nothing is not waited for yet: the text is kept.
+//! 5. The report is written for machines, to whoever wants it so.
+//! 6. Who took nothing before gets the rest, and some time for it.
+//! 7. The host's hook gets the text.
+//! 8. The mask is as it was, and the process dies as its [`Death`] says.
+//!
+//! | File | Holds |
+//! |---|---|
+//! | `level`, `settings` | what a start asks for |
+//! | `text` | the report for people |
+//! | `json` | the one for machines |
+//! | `others` | what can be known of the other threads |
+//! | `kept` | the text, as it is kept |
+//! | `hook` | the host's function that gets it |
+
+mod hook;
+mod json;
+mod kept;
+mod level;
+mod others;
+mod settings;
+mod text;
 
 use core::ffi::c_void;
-use core::fmt::Write;
 use core::ptr;
 
 use crate::arch::{self, Gobuf, Regs};
 use crate::base::Printer;
-use crate::base::atomic::{AtomicI32, Ordering};
+use crate::base::atomic::{AtomicU64, Ordering};
 use crate::gmp::{self, M};
 use crate::stack::KeptStack;
 use crate::sys;
 use crate::traceback::{self, Frame};
+pub(crate) use hook::on_fatal;
+pub use hook::wharf_fatal_fn;
+pub(crate) use level::Level;
+pub(crate) use others::{Upstairs, set_upstairs};
+pub(crate) use settings::{FIELDS, PATH_BYTES, Settings, forget};
 
-/// How long the report may take.
-const REPORT_NS: i64 = 2_000_000_000;
-/// When the timer ends a report that did not heed its own bound.
-const END_NS: i64 = REPORT_NS + 200_000_000;
+/// How long a reader is waited for while there is something else to do.
+const SOON_NS: i64 = 200_000_000;
+/// How long a reader of the report for machines is.
+const SINK_NS: i64 = 500_000_000;
+/// How long it is waited for at all.
+const LAST_NS: i64 = 4_000_000_000;
+/// When the timer ends a report that did not heed these bounds, or a hook that goes on and on.
+const END_NS: i64 = 5_000_000_000;
+/// How long a handler of the host's may take then.
+const HANDLER_NS: i64 = 5_000_000_000;
 
-/// The tid of the thread that reports, or 0.
-static DYING: AtomicI32 = AtomicI32::new(0);
+/// The thread that reports, by process and tid, since a fork leaves the parent's there; or 0.
+static DYING: AtomicU64 = AtomicU64::new(0);
 
 /// Only the thread that DYING names runs on it.
 static REPORT_STACK: KeptStack = KeptStack::new();
@@ -50,20 +81,26 @@ struct Report<'a> {
     death: &'a Death<'a>,
     /// Of the calling thread, if callbacks of it are on: then no stop takes away what is looked at.
     m: Option<&'static M>,
+    level: Level,
 }
 
 /// Reports a death of the calling thread, and ends it. `[sig]`
 pub(crate) fn tell(death: &Death<'_>) {
     const LOOK_NS: i64 = 1_000_000;
-    let me = sys::gettid();
-    while let Err(dying) = DYING.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed) {
+    let me = this_thread();
+    loop {
+        let dying = DYING.load(Ordering::Relaxed);
         if dying == me {
-            again(death);
+            again(death)
+        }
+        let others = dying >> 32 == me >> 32;
+        if !others && DYING.compare_exchange(dying, me, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            break;
         }
         // The end, most likely; see `survived`.
         sys::nap(LOOK_NS);
     }
-    let mut report = Report { death, m: gmp::getm().filter(|m| m.busy()) };
+    let mut report = Report { death, m: gmp::getm().filter(|m| m.busy()), level: settings::level_now() };
     let mut left = Gobuf::default();
     // SAFETY: we are the only one on that stack; its top is page-aligned.
     unsafe {
@@ -82,9 +119,18 @@ pub(crate) fn survived() {
     DYING.store(0, Ordering::Relaxed);
 }
 
+/// Whether the calling thread dies already, and is in the hook: a panic cannot go anywhere. `[sig]`
+pub(crate) fn is_in_hook() -> bool {
+    hook::RUNS.load(Ordering::Relaxed) && DYING.load(Ordering::Relaxed) == this_thread()
+}
+
+fn this_thread() -> u64 {
+    (sys::getpid() as u64) << 32 | sys::gettid() as u64
+}
+
 /// A second death of the thread that dies already: in the host's handler of SIGABRT, say.
 fn again(death: &Death<'_>) -> ! {
-    let mut out = Printer::new(2, sys::now_ns() + REPORT_NS);
+    let mut out = Printer::new(2, sys::now_ns() + SOON_NS);
     out.bytes(b"panic during panic\n\t");
     (death.what)(&mut out);
     out.bytes(b"\n");
@@ -95,49 +141,39 @@ fn again(death: &Death<'_>) -> ! {
 unsafe extern "C-unwind" fn print_and_end(report: *mut c_void) {
     // SAFETY: `tell` passes its own, which it waits with.
     let report = unsafe { &*report.cast::<Report<'_>>() };
-    let shield = sys::shield(END_NS);
-    report.print(&mut Printer::new(2, sys::now_ns() + REPORT_NS));
+    let shield = sys::shield(END_NS, HANDLER_NS);
+    let begun_ns = sys::now_ns();
+    // SAFETY: we are the only thread that reports.
+    let mut out = unsafe { kept::printer(2, begun_ns + SOON_NS, begun_ns + LAST_NS) };
+    // At once: it is out before anything more is tried.
+    (report.death.what)(&mut out);
+    out.flush();
+    let what_bytes = out.kept().0.len();
+    // SAFETY: as above.
+    let area = unsafe { traceback::area() };
+    report.print(&mut out, area);
+    for fd in [settings::fd_now(), settings::file_now()].into_iter().flatten() {
+        let mut json = Printer::new(fd, sys::now_ns() + SINK_NS);
+        report.write_json(&mut json, &out.kept().0[..what_bytes], area);
+    }
+    out.finish();
+    // SAFETY: the printer is the one of above, and flushed.
+    unsafe { hook::call(kept::text(&out)) };
     shield.lift();
     (report.death.end)()
 }
 
 impl Report<'_> {
-    fn print(&self, out: &mut Printer) {
-        // At once: it is out before anything more is tried.
-        (self.death.what)(out);
-        out.bytes(b"\n\n");
-        out.flush();
-        self.print_goroutine(out);
-        // SAFETY: we are the only thread that reports.
-        let area = unsafe { traceback::area() };
-        let Death { regs, is_exact, .. } = self.death;
-        traceback::print(out, regs, *is_exact, area, &|sp| host_side(self.m?, sp));
-        out.flush();
-    }
-
-    fn print_goroutine(&self, out: &mut Printer) {
-        let on = self.m.and_then(|m| {
-            // Or out on the host's stack.
-            // SAFETY: [gate] the hint goes before the stacks of a busy M do.
-            m.on(self.death.regs.0[Regs::SP]).or_else(|| unsafe { m.curg.load(Ordering::Relaxed).as_ref() })
-        });
-        let _ = match on {
-            Some(slot) => writeln!(out, "goroutine {} [running, locked to thread]:", slot.goid()),
-            None => writeln!(out, "host thread {} [running]:", sys::gettid()),
-        };
+    /// The number of the managed stack that it happened on, or that is out on the host's stack.
+    fn goid(&self) -> Option<u32> {
+        let m = self.m?;
+        // SAFETY: [gate] the hint goes before the stacks of a busy M do.
+        let hinted = || unsafe { m.curg.load(Ordering::Relaxed).as_ref() };
+        m.on(self.death.regs.0[Regs::SP]).or_else(hinted).map(|on| on.goid())
     }
 }
 
 /// Where the host's stack goes on for a walk that found no way down from `sp` on a managed stack.
 fn host_side(m: &M, sp: usize) -> Option<Frame> {
-    let host_sp = m.on(sp)?.host_sp();
-    if host_sp == 0
-        || !sys::readable(host_sp)
-        || !sys::readable(arch::sp_behind_switch(host_sp) - size_of::<usize>())
-    {
-        return None;
-    }
-    // SAFETY: [g0-sp] where the switch left the host's stack, and it can be read.
-    let [sp, fp, pc] = unsafe { arch::behind_switch(host_sp) };
-    Some(Frame { sp, fp, pc })
+    others::host_side(m.on(sp)?)
 }

@@ -13,7 +13,7 @@
 use core::ptr;
 
 use super::installed;
-use crate::base::atomic::{AtomicI32, AtomicUsize, Ordering};
+use crate::base::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use crate::gmp::M;
 use crate::sys::{self, AltStack};
 
@@ -32,6 +32,8 @@ struct Lent {
     tid: AtomicI32,
     /// The next one of the same M.
     next: AtomicUsize,
+    /// Whether some M has it: not the thread's, when an earlier load lent it.
+    is_listed: AtomicBool,
     /// What the thread had before: lowest address and size, or 0.
     before: [AtomicUsize; 2],
 }
@@ -53,6 +55,7 @@ impl Lent {
                 lo,
                 tid: AtomicI32::new(0),
                 next: AtomicUsize::new(0),
+                is_listed: AtomicBool::new(false),
                 before: [AtomicUsize::new(0), AtomicUsize::new(0)],
             });
             Some(&*head)
@@ -89,7 +92,7 @@ fn lent_by(m: &M) -> impl Iterator<Item = &'static Lent> + use<> {
 }
 
 fn add(m: &M, lent: &'static Lent) {
-    if !lent_by(m).any(|other| ptr::eq(other, lent)) {
+    if !lent.is_listed.swap(true, Ordering::Relaxed) {
         let first = m.altstacks.load(Ordering::Relaxed);
         lent.next.store(first, Ordering::Relaxed);
         m.altstacks.store(ptr::from_ref(lent) as usize, Ordering::Relaxed);
@@ -126,7 +129,7 @@ pub(crate) fn lend(m: &M) {
 /// Takes the calling thread's, `m`'s, alternate stack away if it was lent; it gets back what it had. One
 /// that the thread does not have now, or that a handler runs on, stays until the thread is gone. `[sig]`
 pub(crate) fn take_back(m: &M) {
-    if m.altstacks.load(Ordering::Relaxed) == 0 {
+    if !installed() && m.altstacks.load(Ordering::Relaxed) == 0 {
         return;
     }
     let Some(lent) = Lent::of(&AltStack::current()) else { return };
@@ -137,6 +140,13 @@ pub(crate) fn take_back(m: &M) {
     }
 }
 
+/// In the child of a fork the thread that lives has another id.
+pub(super) fn after_fork() {
+    if let Some(lent) = Lent::of(&AltStack::current()) {
+        lent.tid.store(sys::gettid(), Ordering::Relaxed);
+    }
+}
+
 /// Gives back the memory of those that no thread has any more. Only while `m` is nobody's, or no
 /// thread enters.
 pub(crate) fn release(m: &M) {
@@ -144,6 +154,7 @@ pub(crate) fn release(m: &M) {
     let mut next = m.altstacks.swap(0, Ordering::Relaxed);
     while let Some(lent) = Lent::at(next) {
         next = lent.next.load(Ordering::Relaxed);
+        lent.is_listed.store(false, Ordering::Relaxed);
         if lent.is_free() {
             // SAFETY: nobody's, and on no list.
             unsafe { sys::release(lent.lo - page, page + BYTES) };

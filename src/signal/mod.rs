@@ -93,6 +93,13 @@ pub(crate) fn uninstall() {
     }
 }
 
+/// In the child of a fork: no other thread handles or reports anything.
+pub(crate) fn after_fork() {
+    HANDLING.store(0, Ordering::Relaxed);
+    REPORTER.store(0, Ordering::Relaxed);
+    altstack::after_fork();
+}
+
 /// What our handler does: it answers who is to have the signal. `[sig]`
 unsafe extern "C" fn on_signal(delivery: &mut Delivery) -> usize {
     let _errno = sys::ErrnoGuard::new();
@@ -100,7 +107,9 @@ unsafe extern "C" fn on_signal(delivery: &mut Delivery) -> usize {
     HANDLING.fetch_add(1, Ordering::SeqCst);
     // SAFETY: the system's, or handed on by a handler of the host's.
     let is_settled = ACTIVE.load(Ordering::SeqCst) && unsafe { look(delivery) };
-    HANDLING.fetch_sub(1, Ordering::SeqCst);
+    // It may have been set to 0, after a fork.
+    let less = |handling: u32| handling.checked_sub(1);
+    let _ = HANDLING.fetch_update(Ordering::SeqCst, Ordering::Relaxed, less);
     // SAFETY: as above.
     if is_settled { 0 } else { unsafe { chain::next(delivery) } }
 }

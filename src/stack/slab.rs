@@ -281,6 +281,25 @@ impl<T: Default> Stacks<T> {
         }
     }
 
+    /// In the child of a fork: what other threads had in hand is in nobody's. `used`: those that are in
+    /// use. Nobody else calls any function of this value.
+    pub(crate) fn after_fork<'a>(&'a self, used: impl Iterator<Item = &'a Slot<T>>) {
+        self.free.clear();
+        self.maker.store(0, Ordering::Relaxed);
+        self.waiting.store(0, Ordering::Relaxed);
+        for slot in self.each() {
+            slot.in_trim.store(false, Ordering::Relaxed);
+        }
+        for slot in used {
+            slot.in_trim.store(true, Ordering::Relaxed);
+        }
+        for slot in self.each() {
+            if !slot.in_trim.swap(false, Ordering::Relaxed) {
+                self.give(slot);
+            }
+        }
+    }
+
     /// Ends every reservation.
     ///
     /// # Safety

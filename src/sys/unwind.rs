@@ -96,6 +96,7 @@ pub(crate) trait Unwinding {
 ///
 /// # Safety
 /// `exception` and `arg` live until `visit` has gone elsewhere: not on the stack that is unwound.
+#[inline(always)]
 pub(crate) unsafe fn forced_unwind<T: Unwinding>(exception: *mut Exception, arg: *mut T) {
     unsafe extern "C-unwind" fn stop<T: Unwinding>(
         _: c_int,

@@ -13,12 +13,14 @@
 //! | `image` | what do its headers say? |
 //! | `sigreturn`, `rows`, `unwind` | who called this frame? |
 //! | `symbols` | what is this function called? |
+//! | `list` | the same, one by one |
 //! | `passed` | was a frame given up? |
 //! | `faulted` | what did a fault hit? |
 //! | `spare` | where to look from, outside the report? |
 
 mod faulted;
 mod image;
+mod list;
 mod mappings;
 mod memory;
 mod modules;
@@ -37,6 +39,7 @@ use crate::base::Printer;
 use core::cell::UnsafeCell;
 use core::fmt::Write;
 pub(crate) use faulted::trace;
+pub(crate) use list::{Listed, list};
 use memory::Memory;
 use modules::Maps;
 pub(crate) use passed::is_passed;
@@ -60,6 +63,8 @@ pub(crate) struct Area {
     own: Own,
     maps: Maps,
     last: [Shown; HALF],
+    /// Whether plumbing is printed too.
+    shows_plumbing: bool,
 }
 
 /// A frame as it is printed.
@@ -166,7 +171,13 @@ impl Area {
             rows: Rows::new(),
             last: [Shown { pc: 0, place: 0 }; HALF],
             own: Own::Unknown,
+            shows_plumbing: false,
         }
+    }
+
+    /// Plumbing is printed too, from here on.
+    pub(crate) fn show_plumbing(&mut self) {
+        self.shows_plumbing = true;
     }
 
     fn reset(&mut self) {
@@ -221,7 +232,7 @@ impl Area {
     /// Whether a frame is plumbing: in the library all but the API, elsewhere what is named so.
     fn hides(&mut self, frame: Shown) -> bool {
         let (Own::Library(own) | Own::Guest(own)) = self.own else { return false };
-        if self.maps.module_of(frame.place) != Some(own) {
+        if self.shows_plumbing || self.maps.module_of(frame.place) != Some(own) {
             return false;
         }
         if let Own::Library(_) = self.own {

@@ -68,7 +68,7 @@ impl Bench {
         all
     }
 
-    /// Builds the host `c_host/bench/NAME.c`.
+    /// Builds the host `c_host/bench/NAME.c`, or `NAME.cpp`.
     fn build(&self, name: &str) -> PathBuf {
         // Tests run beside each other, and want the same hosts.
         static BUILDING: Mutex<()> = Mutex::new(());
@@ -76,16 +76,18 @@ impl Bench {
         let dir = support::root().join("c_host/bench");
         let stamp = std::fs::metadata(dir.join("bench.h")).and_then(|meta| meta.modified());
         let stamp = stamp.map(|at| format!("-DBENCH_H=\"{at:?}\"")).expect("bench.h is there");
+        let file =
+            ["c", "cpp"].map(|end| dir.join(format!("{name}.{end}"))).into_iter().find(|file| file.exists());
         let source = Source {
             stem: format!("bench_{name}"),
-            files: vec![dir.join(format!("{name}.c"))],
+            files: file.into_iter().collect(),
             libraries: if name == "calls" { vec![dir.join("bare.c")] } else { Vec::new() },
             // Without frame pointers, as programs are; a change of the header is a change of the command.
             cflags: vec!["-O2".to_string(), "-fomit-frame-pointer".to_string(), stamp],
             linked: false,
             cases: Vec::new(),
         };
-        self.workshop.build(&source).unwrap_or_else(|why| panic!("{name}.c does not compile:\n{why}"))
+        self.workshop.build(&source).unwrap_or_else(|why| panic!("bench_{name} does not compile:\n{why}"))
     }
 
     /// A host with its arguments, under a tool if one is named.

@@ -41,7 +41,7 @@ const fn row(
 
 /// The rows, as `make bench` prints them.
 #[rustfmt::skip]
-pub const ROWS: [Row; 42] = [
+pub const ROWS: [Row; 48] = [
     row("warm call, instructions (callgrind)", "instructions", None, 60.0, ""),
     row("warm call, instructions (single steps)", "steps.call", Some("steps.plain"), 60.0, ""),
     row("warm call, time", "call", Some("plain"), 4.5, "ns"),
@@ -81,6 +81,12 @@ pub const ROWS: [Row; 42] = [
     row("idle runtime, address space", "load.space_mb", None, 64.0, "MiB"),
     row("idle runtime, memory", "load.rss", None, 1024.0, "KiB"),
     row("the library's file, stripped", "file", None, 600.0, "KiB"),
+    row("wharf_try over wharf_call, time", "try", Some("try.call"), 2.0, "ns"),
+    row("wharf_defer and its run, time", "defer", Some("defer.plain"), 3.0, "ns"),
+    row("panic to its caught status, one frame", "caught", None, 1500.0, "ns"),
+    row("... each further frame", "frame.plain", None, 350.0, "ns"),
+    row("... each further frame with a destructor", "frame.cpp", None, f64::INFINITY, "ns"),
+    row("... a C++ exception through a call, one frame", "thrown", None, f64::INFINITY, "ns"),
     row("panic to the end of the process, to /dev/null", "panic.null", None, 400.0, "µs"),
     row("panic to the end of the process, to a pipe", "panic.pipe", None, 400.0, "µs"),
     row("... a bare abort()", "abort", None, f64::INFINITY, "µs"),

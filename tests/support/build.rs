@@ -20,6 +20,7 @@ const FLAGS: &[&str] = &[
     "-Werror",
     "-Iinclude",
     "-Ic_host",
+    "-Ic_host/plugins",
 ];
 
 /// Where hosts are built, and the library they are run with.
@@ -42,7 +43,7 @@ impl Workshop {
             fs::canonicalize(&library).map_err(|error| format!("{}: {error}", library.display()))?;
         let dir = target_dir().join("scenarios");
         fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
-        let headers = ["include", "c_host", "c_host/scenarios"]
+        let headers = ["include", "c_host", "c_host/scenarios", "c_host/plugins"]
             .iter()
             .flat_map(|dir| headers_in(&root().join(dir)))
             .max();
@@ -118,7 +119,7 @@ fn headers_in(dir: &Path) -> Vec<SystemTime> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     entries
         .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|end| end == "h"))
+        .filter(|path| path.extension().is_some_and(|end| end == "h" || end == "hpp"))
         .filter_map(|path| changed(&path))
         .collect()
 }

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
-use super::have_tool;
 use super::head::{Case, Expected};
 use super::regex::{matches, matches_line};
 use super::run::Ran;
+use super::{have_tool, json};
 
 /// All that differs, one complaint each.
 pub fn differences(case: &Case, ran: &Ran, host: &Path) -> Vec<String> {
@@ -16,10 +16,21 @@ pub fn differences(case: &Case, ran: &Ran, host: &Path) -> Vec<String> {
     }
     stream("stdout", &case.stdout, &ran.stdout, false, &mut found);
     stream("stderr", &case.stderr, &ran.stderr, !case.frames.is_empty(), &mut found);
+    if case.json {
+        found.extend(ran.stdout.lines().filter_map(not_an_object));
+    }
     if !case.frames.is_empty() {
         trace(case, &ran.stderr, host, &mut found);
     }
     found
+}
+
+fn not_an_object(line: &str) -> Option<String> {
+    match json::check(line.as_bytes()) {
+        Ok(()) if line.starts_with('{') => None,
+        Ok(()) => Some(format!("stdout: not an object: {line}")),
+        Err(at) => Some(format!("stdout: no JSON at byte {at}: {line}")),
+    }
 }
 
 /// `other` means that something else looks at this stream too.

@@ -29,6 +29,7 @@
 //! | `stdout: regex` | exactly these lines, one key a line, in this order |
 //! | `table: f.txt` | stdout is that file, but for spaces at the ends of lines |
 //! | `stdout~ regex`, `stdout!~ regex` | matches somewhere, nowhere; `\n` and `\t` are understood |
+//! | `json: yes` | every line of stdout is a JSON object |
 //! | `stderr: stderr~ stderr!~` | the same; a stream without any key must stay empty |
 //! | `frames: a b\|c <libc> <end>` | the panic's trace is well formed and names these functions in this order; any function of the C library; nothing more |
 //! | `symbols: yes` | the offsets of the host's frames in that trace name the same functions to addr2line |
@@ -75,6 +76,7 @@ pub struct Case {
     /// Functions of the panic's trace, in this order; `a|b` is one of them.
     pub frames: Vec<String>,
     pub symbols: bool,
+    pub json: bool,
 }
 
 /// One host: its sources, and its cases.
@@ -224,6 +226,7 @@ impl Case {
             stderr: Expected::default(),
             frames: Vec::new(),
             symbols: false,
+            json: false,
         }
     }
 
@@ -244,6 +247,7 @@ impl Case {
             }
             "serial" => self.serial = value == "yes",
             "symbols" => self.symbols = value == "yes",
+            "json" => self.json = value == "yes",
             "status" => self.status = status(value)?,
             "frames" => self.frames.extend(words(value)),
             "stdout" => self.stdout.lines.push(value.to_string()),

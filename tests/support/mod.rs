@@ -3,6 +3,7 @@
 pub mod build;
 pub mod check;
 pub mod head;
+pub mod json;
 pub mod regex;
 pub mod run;
 

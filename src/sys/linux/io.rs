@@ -3,36 +3,46 @@
 
 use core::ffi::CStr;
 
-/// Writes all of `bytes`, waiting for a slow reader until `deadline_ns`. Whether all went out.
-/// Chunks of at most PIPE_BUF after a `poll`: a pipe that nobody reads cannot hold us. `[sig]`
+/// Writes all of `bytes`, waiting for a slow reader until `deadline_ns`. Whether all went out. `[sig]`
 pub(crate) fn write_all(fd: i32, bytes: &[u8], deadline_ns: i64) -> bool {
-    for mut chunk in bytes.chunks(libc::PIPE_BUF) {
-        while !chunk.is_empty() {
-            let left_ns = deadline_ns.saturating_sub(super::now_ns());
-            let mut wait = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
-            let left = super::timespec(left_ns.max(0));
-            // SAFETY: `wait` is one pollfd; the chunk is readable.
-            let sent = unsafe {
-                match libc::syscall(libc::SYS_ppoll, &mut wait, 1, &left, 0, 0) {
-                    0 => {
-                        *libc::__errno_location() = libc::EAGAIN;
-                        return false;
-                    }
-                    _ => libc::syscall(libc::SYS_write, fd, chunk.as_ptr(), chunk.len()),
+    write_most(fd, bytes, deadline_ns) == bytes.len()
+}
+
+/// As [`write_all`], but says how much went out. Chunks of at most PIPE_BUF after a `poll`: a pipe that
+/// nobody reads cannot hold us. `[sig]`
+pub(crate) fn write_most(fd: i32, bytes: &[u8], deadline_ns: i64) -> usize {
+    let mut written = 0;
+    while written < bytes.len() {
+        let chunk = &bytes[written..bytes.len().min(written + libc::PIPE_BUF)];
+        let left_ns = deadline_ns.saturating_sub(super::now_ns());
+        let mut wait = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
+        let left = super::timespec(left_ns.max(0));
+        // SAFETY: `wait` is one pollfd; the chunk is readable.
+        let sent = unsafe {
+            match libc::syscall(libc::SYS_ppoll, &mut wait, 1, &left, 0, 0) {
+                0 => {
+                    *libc::__errno_location() = libc::EAGAIN;
+                    break;
                 }
-            };
-            match sent {
-                0.. => chunk = &chunk[sent as usize..],
-                _ if matches!(super::errno(), libc::EINTR | libc::EAGAIN) => {
-                    if super::now_ns() >= deadline_ns {
-                        return false;
-                    }
-                }
-                _ => return false,
+                _ => libc::syscall(libc::SYS_write, fd, chunk.as_ptr(), chunk.len()),
             }
+        };
+        match sent {
+            0.. => written += sent as usize,
+            _ if matches!(super::errno(), libc::EINTR | libc::EAGAIN) => {
+                if super::now_ns() >= deadline_ns {
+                    break;
+                }
+            }
+            _ => break,
         }
     }
-    true
+    written
+}
+
+/// Whether the write that has just failed had too little time. `[sig]`
+pub(crate) fn was_late() -> bool {
+    matches!(super::errno(), libc::EINTR | libc::EAGAIN)
 }
 
 /// Reads a whole small file, as much as fits. The number of bytes read. `[sig]`
@@ -125,6 +135,62 @@ fn open_readonly(path: &CStr) -> Option<i32> {
 fn close(fd: i32) {
     // SAFETY: the descriptor is ours.
     unsafe { libc::syscall(libc::SYS_close, fd) };
+}
+
+/// A file to append to, by its number and by what it is: the host may have closed the number, and
+/// opened something else under it.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) struct AppendFile {
+    pub(crate) fd: i32,
+    device: u64,
+    inode: u64,
+}
+
+impl AppendFile {
+    /// Opens it, made if it is not there, for its owner alone. `[sig]`
+    pub(crate) fn open(path: &CStr) -> Option<AppendFile> {
+        let flags = libc::O_WRONLY
+            | libc::O_APPEND
+            | libc::O_CREAT
+            | libc::O_CLOEXEC
+            | libc::O_NOCTTY
+            | libc::O_NONBLOCK;
+        // SAFETY: the path is a C string.
+        let fd = unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0o600) };
+        let opened = (fd >= 0).then(|| AppendFile::behind(fd as i32));
+        opened.flatten().map(|(file, _)| file)
+    }
+
+    /// What stands behind a descriptor, and whether it has a name still.
+    fn behind(fd: i32) -> Option<(AppendFile, bool)> {
+        // SAFETY: stat is plain data.
+        let stat = unsafe {
+            let mut stat: libc::stat = core::mem::zeroed();
+            (libc::fstat(fd, &mut stat) == 0).then_some(stat)?
+        };
+        Some((AppendFile { fd, device: stat.st_dev as u64, inode: stat.st_ino as u64 }, stat.st_nlink > 0))
+    }
+
+    /// Whether the descriptor is still this file, and the file is still somewhere to be found. `[sig]`
+    pub(crate) fn stands(&self) -> bool {
+        AppendFile::behind(self.fd) == Some((*self, true))
+    }
+
+    /// Closes the descriptor, if it is still this file.
+    pub(crate) fn close(self) {
+        if AppendFile::behind(self.fd).is_some_and(|(file, _)| file == self) {
+            close(self.fd);
+        }
+    }
+
+    /// As words for a static; never all zero.
+    pub(crate) fn to_words(self) -> [usize; 3] {
+        [self.fd as usize + 1, self.device as usize, self.inode as usize]
+    }
+
+    pub(crate) fn from_words([fd, device, inode]: [usize; 3]) -> Option<AppendFile> {
+        Some(AppendFile { fd: fd.checked_sub(1)? as i32, device: device as u64, inode: inode as u64 })
+    }
 }
 
 /// A file that is read piece by piece. `[sig]`

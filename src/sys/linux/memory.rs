@@ -49,6 +49,13 @@ pub(crate) fn draw() -> usize {
     drawn
 }
 
+/// A number that is another in each process, and the same in it from exec on, whoever asks. `[sig]`
+pub(crate) fn process_constant() -> usize {
+    // Where the kernel has put its own code. (Not AT_RANDOM: that is the stack protector's secret.)
+    // SAFETY: reads the auxiliary vector.
+    unsafe { libc::getauxval(libc::AT_SYSINFO_EHDR) as usize }
+}
+
 /// Makes a reserved range readable and writable. `[sig]`
 ///
 /// # Safety
@@ -120,6 +127,22 @@ pub(crate) fn map(bytes: usize) -> Option<*mut u8> {
         }
     }
     Some(addr as *mut u8)
+}
+
+/// A word of zero in a page of its own that is zero again in the child of a fork. `None` before Linux
+/// 4.14. The page is to be given to [`release`].
+pub(crate) fn page_wiped_by_fork() -> Option<&'static core::sync::atomic::AtomicU32> {
+    let page = reserve(page_bytes(), 0)?;
+    // SAFETY: the reservation just made, page-aligned; all-zero is a valid word.
+    unsafe {
+        let wiped = commit(page, page_bytes())
+            && libc::madvise(page as *mut _, page_bytes(), libc::MADV_WIPEONFORK) == 0;
+        if !wiped {
+            release(page, page_bytes());
+            return None;
+        }
+        Some(&*(page as *const _))
+    }
 }
 
 /// A block of the process's heap, aligned for anything. `None` if there is no memory.

@@ -1,5 +1,6 @@
 //! Linux, glibc or musl.
 
+mod environment;
 mod io;
 mod loader;
 mod maps;
@@ -9,6 +10,7 @@ mod signals;
 mod thread;
 mod time;
 
+pub(crate) use environment::*;
 pub(crate) use io::*;
 pub(crate) use loader::*;
 pub(crate) use maps::*;

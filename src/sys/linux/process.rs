@@ -4,16 +4,19 @@ use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// Signals held back while a thread reports its end.
-pub(crate) struct Shield(libc::sigset_t);
+/// Signals held back while a thread reports its end, and the timers that bound that.
+pub(crate) struct Shield {
+    before: libc::sigset_t,
+    timers: [Option<libc::c_int>; 2],
+}
 
 /// Holds back every signal on the calling thread but faults and SIGABRT, and has SIGABRT sent to it
-/// after `bound_ns`: whatever holds the report up, the process ends. `[sig]`
-pub(crate) fn shield(bound_ns: i64) -> Shield {
+/// after `bound_ns`: whatever holds the report up, the process ends. Where the host has a handler that
+/// comes back, it ends by SIGKILL, `kill_ns` later. `[sig]`
+pub(crate) fn shield(bound_ns: i64, kill_ns: i64) -> Shield {
     const THROUGH: [libc::c_int; 6] =
         [libc::SIGABRT, libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP];
-    // SAFETY: the sets are initialised before use; all-zero is a valid sigevent and itimerspec; the
-    // raw calls read them and write `timer`.
+    // SAFETY: the sets are initialised before use.
     unsafe {
         let mut held = MaybeUninit::<libc::sigset_t>::uninit();
         let mut before = MaybeUninit::<libc::sigset_t>::zeroed();
@@ -22,33 +25,49 @@ pub(crate) fn shield(bound_ns: i64) -> Shield {
             libc::sigdelset(held.as_mut_ptr(), signal);
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, held.as_ptr(), before.as_mut_ptr());
+        let timers = [
+            signal_after(libc::SIGABRT, libc::SIGEV_THREAD_ID, bound_ns),
+            signal_after(libc::SIGKILL, libc::SIGEV_SIGNAL, bound_ns + kill_ns),
+        ];
+        Shield { before: before.assume_init(), timers }
+    }
+}
+
+/// Sends `signal` to the calling thread, or to the process, after `ns`.
+fn signal_after(signal: libc::c_int, to: libc::c_int, ns: i64) -> Option<libc::c_int> {
+    // SAFETY: all-zero is a valid sigevent and itimerspec; the raw calls read them and write `timer`.
+    unsafe {
         let mut event: libc::sigevent = core::mem::zeroed();
-        event.sigev_notify = libc::SIGEV_THREAD_ID;
-        event.sigev_signo = libc::SIGABRT;
+        event.sigev_notify = to;
+        event.sigev_signo = signal;
         event.sigev_notify_thread_id = super::gettid();
         let mut timer: libc::c_int = 0;
-        if libc::syscall(libc::SYS_timer_create, libc::CLOCK_MONOTONIC, &event, &mut timer) == 0 {
-            let mut spec: libc::itimerspec = core::mem::zeroed();
-            spec.it_value = super::timespec(bound_ns);
-            libc::syscall(libc::SYS_timer_settime, timer, 0, &spec, 0);
+        if libc::syscall(libc::SYS_timer_create, libc::CLOCK_MONOTONIC, &event, &mut timer) != 0 {
+            return None;
         }
-        Shield(before.assume_init())
+        let mut spec: libc::itimerspec = core::mem::zeroed();
+        spec.it_value = super::timespec(ns);
+        libc::syscall(libc::SYS_timer_settime, timer, 0, &spec, 0);
+        Some(timer)
     }
 }
 
 impl Shield {
-    /// The mask as it was before. What the report's writing earned is taken back: the process is to
+    /// The mask as it was before, and no bound. What the report's writing earned is taken back: the process is to
     /// die of something else.
     pub(crate) fn lift(self) {
-        // SAFETY: the sets are initialised.
+        // SAFETY: timers of ours; the sets are initialised.
         unsafe {
+            for timer in self.timers.into_iter().flatten() {
+                libc::syscall(libc::SYS_timer_delete, timer);
+            }
             let mut earned = MaybeUninit::<libc::sigset_t>::uninit();
             libc::sigemptyset(earned.as_mut_ptr());
             libc::sigaddset(earned.as_mut_ptr(), libc::SIGPIPE);
             libc::sigaddset(earned.as_mut_ptr(), libc::SIGXFSZ);
             let at_once = super::timespec(0);
             while libc::syscall(libc::SYS_rt_sigtimedwait, earned.as_ptr(), 0, &at_once, 8) > 0 {}
-            libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, ptr::null_mut());
+            libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, ptr::null_mut());
         }
     }
 }

@@ -1,11 +1,20 @@
 //! Clocks and naps.
 
 /// Nanoseconds on the monotonic clock. `[sig]`
-#[allow(clippy::unnecessary_cast)] // Not so on 32-bit machines.
 pub(crate) fn now_ns() -> i64 {
+    read(libc::CLOCK_MONOTONIC)
+}
+
+/// Nanoseconds since 1970. `[sig]`
+pub(crate) fn wall_ns() -> i64 {
+    read(libc::CLOCK_REALTIME)
+}
+
+#[allow(clippy::unnecessary_cast)] // Not so on 32-bit machines.
+fn read(clock: libc::clockid_t) -> i64 {
     let mut at = timespec(0);
     // SAFETY: `at` is writable.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut at) };
+    unsafe { libc::clock_gettime(clock, &mut at) };
     at.tv_sec as i64 * 1_000_000_000 + at.tv_nsec as i64
 }
 
