@@ -137,7 +137,7 @@ typedef struct wharf_config {
   uint64_t callback_stack_bytes;
   // Bytes below each stack that nobody can access, one page to 1 GiB, rounded up to pages;
   // default 64 KiB. Less or more is `WHARF_EINVAL`. A single frame larger than this may jump over
-  // it.
+  // it, into another stack: set more, or compile with `-fstack-clash-protection`.
   uint64_t guard_bytes;
   // The most frames that the trace of a caught panic keeps; default 32, at most 65536; less than
   // 0: none. A report's trace has no such bound.
@@ -170,10 +170,15 @@ typedef struct wharf_config {
   // callback. A callback that outgrows its stack: `fatal error: stack overflow`, the trace, SIGABRT.
   //
   // Whatever else comes goes to the host's earlier handler at once, with the mask, stack and
-  // arguments that it would have had; on an `wharf_on_host` so does what the host has a handler for.
+  // arguments that it would have had; from out on the host's stack so does what the host has a handler for.
   // A handler that the host installs later takes our place; `wharf_stop` leaves it there, and it
   // must not pass signals on to the one before it after that. A host that lives on after faults in
   // callbacks, by handlers from before the start, wants `WHARF_SIGNALS_NONE`.
+  //
+  // A thread without an alternate stack, or with one of less than some 8 KiB, is lent one of 64 KiB when
+  // it is attached, be it by a call; it gets back what it had by `wharf_detach`, or when it stops the
+  // runtime. Other threads keep what was lent, which stays mapped, over `dlclose` too: until they end,
+  // as long as the library is there to see it.
   uint32_t signals;
   // `WHARF_FAULTS_DIE`, the default: a fault in a callback ends the process, as `signals` says.
   // `WHARF_FAULTS_PANIC`, for `WHARF_SIGNALS_FAULTS` only: inside a `wharf_try` a fault in a callback,

@@ -120,7 +120,7 @@ pub(crate) fn lend(m: &M) {
     lent.before[1].store(bytes, Ordering::Relaxed);
     lent.tid.store(me, Ordering::Relaxed);
     add(m, lent);
-    // SAFETY: mapped until the thread is gone or has given it back.
+    // SAFETY: [lent] mapped until the thread is gone or has given it back.
     if !unsafe { AltStack::new(lent.lo, STACK_BYTES).set() } {
         lent.tid.store(0, Ordering::Relaxed);
     }
@@ -156,7 +156,7 @@ pub(crate) fn release(m: &M) {
         next = lent.next.load(Ordering::Relaxed);
         lent.is_listed.store(false, Ordering::Relaxed);
         if lent.is_free() {
-            // SAFETY: nobody's, and on no list.
+            // SAFETY: [lent] nobody's, and on no list.
             unsafe { sys::release(lent.lo - page, page + BYTES) };
         } else {
             add(m, lent);

@@ -64,7 +64,7 @@ pub(super) fn receiver(delivery: &Delivery) -> Receiver {
 /// The delivery is the system's, or the host's.
 pub(super) unsafe fn next(delivery: &mut Delivery) -> usize {
     let action = host(delivery).map_or(Action::default(), Host::take);
-    // SAFETY: as the caller says.
+    // SAFETY: [chain] as the caller says.
     let cause = unsafe { sys::Cause::of(delivery) };
     match action.receiver() {
         Receiver::Handler(handler) => {
