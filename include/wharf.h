@@ -76,6 +76,24 @@
 // `wharf_panic_info.kind`: raised by `wharf_panic`.
 #define WHARF_PANIC_MESSAGE 1
 
+// `wharf_panic_info.kind`: SIGSEGV, SIGBUS, SIGFPE or SIGILL, with `WHARF_FAULTS_PANIC`.
+#define WHARF_PANIC_FAULT 2
+
+// `wharf_panic_info.kind`: the callback has outgrown its stack, with `WHARF_FAULTS_PANIC`.
+#define WHARF_PANIC_OVERFLOW 3
+
+// `wharf_config.signals`: no handler is installed.
+#define WHARF_SIGNALS_NONE 1
+
+// `wharf_config.signals`: handlers for SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT.
+#define WHARF_SIGNALS_FAULTS 2
+
+// `wharf_config.fault_policy`: the process dies.
+#define WHARF_FAULTS_DIE 1
+
+// `wharf_config.fault_policy`: a `wharf_try` gets them.
+#define WHARF_FAULTS_PANIC 2
+
 // The ABI that this header describes; what `wharf_get_api` is asked for.
 #define WHARF_ABI 1
 
@@ -119,7 +137,7 @@ typedef struct wharf_config {
   uint64_t callback_stack_bytes;
   // Bytes below each stack that nobody can access, one page to 1 GiB, rounded up to pages;
   // default 64 KiB. Less or more is `WHARF_EINVAL`. A single frame larger than this may jump over
-  // it.
+  // it, into another stack: set more, or compile with `-fstack-clash-protection`.
   uint64_t guard_bytes;
   // The most frames that the trace of a caught panic keeps; default 32, at most 65536; less than
   // 0: none. A report's trace has no such bound.
@@ -141,8 +159,37 @@ typedef struct wharf_config {
   // removed, or could not be opened at the start, it is opened by its name then; relative to the
   // working directory of then. If that fails too, the report goes to standard error alone.
   const char *report_path;
+  // `WHARF_SIGNALS_FAULTS`, the default of `wharf_start`: handlers for SIGSEGV, SIGBUS, SIGFPE, SIGILL
+  // and SIGABRT stand before the host's until the stop. `WHARF_SIGNALS_NONE`: no handler; so it is
+  // after a start by the first call. Else `WHARF_EINVAL`.
+  //
+  // A fault in a callback, be it out on the host's stack by `wharf_on_host`, is reported:
+  // `SIGSEGV: segmentation violation`, PC and address, the goroutine, its trace. Then it goes to the
+  // handler that the host had installed before the start; without one the process dies of the
+  // signal, with the registers of the fault. One such report is made per start. So is `abort` in a
+  // callback. A callback that outgrows its stack: `fatal error: stack overflow`, the trace, SIGABRT.
+  //
+  // Whatever else comes goes to the host's earlier handler at once, with the mask, stack and
+  // arguments that it would have had; from out on the host's stack so does what the host has a handler for.
+  // A handler that the host installs later takes our place; `wharf_stop` leaves it there, and it
+  // must not pass signals on to the one before it after that. A host that lives on after faults in
+  // callbacks, by handlers from before the start, wants `WHARF_SIGNALS_NONE`.
+  //
+  // A thread without an alternate stack, or with one of less than some 8 KiB, is lent one of 64 KiB when
+  // it is attached, be it by a call; it gets back what it had by `wharf_detach`, or when it stops the
+  // runtime. Other threads keep what was lent, which stays mapped, over `dlclose` too: until they end,
+  // as long as the library is there to see it.
+  uint32_t signals;
+  // `WHARF_FAULTS_DIE`, the default: a fault in a callback ends the process, as `signals` says.
+  // `WHARF_FAULTS_PANIC`, for `WHARF_SIGNALS_FAULTS` only: inside a `wharf_try` a fault in a callback,
+  // or a callback that outgrows its stack, comes back as `WHARF_PANICKED`, with `kind` and `address`,
+  // and the thread goes on. It is cut to the try, as by `siglongjmp`: no destructor runs, locks stay
+  // held, what was deferred in scopes inside the try is dropped; what was deferred in the try's own
+  // function runs. The try must stand on the same managed stack: not beyond `wharf_on_host`. A fault
+  // on the host's own stack, a signal that was sent, and `abort` are not caught. Else `WHARF_EINVAL`.
+  uint32_t fault_policy;
   // Zero.
-  uint64_t reserved[5];
+  uint64_t reserved[4];
 } wharf_config;
 
 // What wharf calls back: a function of the host's and the pointer that the host gave with it.
@@ -197,7 +244,8 @@ typedef struct wharf_stats {
 typedef struct wharf_panic_info {
   // Bytes of this struct, as the library knows it.
   uint32_t size;
-  // `WHARF_PANIC_MESSAGE`; later versions may know more kinds.
+  // `WHARF_PANIC_MESSAGE`, `WHARF_PANIC_FAULT` or `WHARF_PANIC_OVERFLOW`; later versions may know more
+  // kinds.
   uint32_t kind;
   // What `wharf_panic` was given.
   const char *message;
@@ -210,6 +258,8 @@ typedef struct wharf_panic_info {
   uint32_t cut;
   // The panic that this one took the place of, in a deferred call; or NULL. Freed with this one.
   const struct wharf_panic_info *earlier;
+  // Of a fault: the address that could not be accessed, or of the instruction.
+  const void *address;
 } wharf_panic_info;
 
 // What gets a report: its text, which is followed by a NUL, its bytes, and the pointer that the host gave.
@@ -290,17 +340,18 @@ const struct wharf_api *wharf_get_api(uint32_t abi);
 
 // Starts the runtime, or counts one more start of a running one.
 //
-// Optional: the first `wharf_call` starts it with defaults (that start is not counted), and reads no
-// environment. Touches nothing of the host's: no thread is made, no handler installed. Of the
-// environment the first `wharf_start` reads `WHARF_TRACEBACK`, but not in a process that runs with
-// more rights than whoever started it. From here to the last stop the library holds a reference on
-// itself, and `dlclose` unloads nothing; after a start by the first call alone, `dlclose` waits for
-// running callbacks, stops, and unloads.
+// Optional: the first `wharf_call` starts it with defaults (that start is not counted), reads no
+// environment and touches nothing of the host's: no thread is made, no handler installed. An explicit
+// start installs handlers for faults, unless `signals` says otherwise. Of the environment the first
+// `wharf_start` reads `WHARF_TRACEBACK`, but not in a process that runs with more rights than whoever
+// started it. From here to the last stop the library holds a reference on itself, and `dlclose`
+// unloads nothing; after a start by the first call alone, `dlclose` waits for running callbacks,
+// stops, and unloads.
 // `dlclose` inside a callback is forbidden: the code that the callback returns to may be gone. So
 // are calls through a table or a pointer that was got before the library was unloaded. Both crash.
 //
-// `config`: what is wanted; NULL is all defaults; read during the call. Of a running runtime
-// nothing here can be changed: a field that asks for something else than is in force is
+// `config`: what is wanted; NULL is all defaults; read during the call. Of a runtime that was started
+// so nothing here can be changed, of one that a first call has started `signals` can: a field that asks for something else than is in force is
 // `WHARF_ESTATE`, and `wharf_dump` names it.
 //
 // Returns `WHARF_OK`; `WHARF_EINVAL`: a field is out of range, `size` is none that is taken (see

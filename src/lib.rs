@@ -31,6 +31,9 @@ mod report;
 mod panic;
 
 #[cfg(feature = "runtime")]
+mod signal;
+
+#[cfg(feature = "runtime")]
 mod lifecycle;
 
 #[cfg(feature = "runtime")]

@@ -88,6 +88,8 @@ static void inside_it(void *arg)
     same((const property *)arg, "inside a callback");
 }
 
+static void nothing(UNUSED void *arg) {}
+
 int main(void)
 {
     struct sigaction action;
@@ -113,7 +115,9 @@ int main(void)
     call(inside_it, &before);
     same(&before, "by a first call");
     CHECK_EQ(environment_reads, 0);
-    CHECK_EQ(W->start(NULL), WHARF_OK);
+    wharf_config config = WHARF_CONFIG_INIT;
+    config.signals = WHARF_SIGNALS_NONE;
+    CHECK_EQ(W->start(&config), WHARF_OK);
     same(&before, "by start");
     call(inside_it, &before);
     CHECK_EQ(W->attach(NULL), WHARF_OK);
@@ -121,6 +125,11 @@ int main(void)
     CHECK_EQ(W->detach(), WHARF_OK);
     CHECK_EQ(W->stop(W->after(INT64_C(5000000000))), WHARF_OK);
     same(&before, "by stop");
+    CHECK_EQ(W->start(NULL), WHARF_OK); /* with handlers, which the stop takes back */
+    CHECK_EQ(W->attach(NULL), WHARF_OK);
+    call(nothing, NULL);
+    CHECK_EQ(W->stop(W->after(INT64_C(5000000000))), WHARF_OK);
+    same(&before, "by a stop with handlers");
     CHECK_EQ(wharf_dl_close(&opened), WHARF_OK);
     same(&before, "by closing");
     puts("OK");

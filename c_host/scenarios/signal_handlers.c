@@ -153,7 +153,10 @@ int main(UNUSED int argc, char **argv)
     everywhere();
     on_thread(host_thread, NULL);
     on_thread(host_thread, argv);
-    CHECK_EQ(W->start(NULL), WHARF_OK);
+    /* With SIGNALS_FAULTS a fault in a callback is reported first: see FaultHandlers. */
+    wharf_config config = WHARF_CONFIG_INIT;
+    config.signals = is_case(argv, "late") ? WHARF_SIGNALS_FAULTS : WHARF_SIGNALS_NONE;
+    CHECK_EQ(W->start(&config), WHARF_OK);
     everywhere();
     CHECK_EQ(segv_count, 4 * 8);
     CHECK_EQ(stats().stacks_used, 0);

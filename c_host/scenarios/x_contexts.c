@@ -154,7 +154,7 @@ SIZED(stats, wharf_stats, W->stats_read(&box.stats))
 #define START(field, value) sized(sizeof(wharf_config)); box.config.field = (value); say_status(W->start(&box.config));
 #define ATTACH(field, value) sized(sizeof(wharf_attach_options)); box.options.field = (value); say_status(W->attach(&box.options));
 
-ROW(start_reserved, START(reserved[4], 1))
+ROW(start_reserved, START(reserved[3], 1))
 ROW(start_threads_1, START(max_threads, 1))
 ROW(start_threads_most, START(max_threads, UINT32_MAX))
 ROW(start_stack_1, START(callback_stack_bytes, 1))

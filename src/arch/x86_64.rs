@@ -264,6 +264,63 @@ pub(crate) unsafe extern "C" fn gogo(sp: usize, value: u32) -> ! {
     )
 }
 
+// ---- The signals -----------------------------------------------------------------------------
+
+/// A [`SignalFn`], set before [`signal_entry`] is given to the system.
+static ON_SIGNAL: AtomicUsize = AtomicUsize::new(0);
+
+/// What a signal handler is called with, and on which stack; the next one is called with it in turn.
+#[repr(C)]
+pub(crate) struct Delivery {
+    /// The stack pointer when the handler was entered; the return address is there.
+    pub(crate) sp: usize,
+    pub(crate) signal: usize,
+    pub(crate) info: usize,
+    pub(crate) context: usize,
+}
+
+/// Looks at a signal, and says which handler is to have it, or 0.
+pub(crate) type SignalFn = unsafe extern "C" fn(&mut Delivery) -> usize;
+
+/// The address of the handler to be installed, which asks `f`.
+pub(crate) fn signal_entry(f: SignalFn) -> usize {
+    ON_SIGNAL.store(f as usize, Ordering::Relaxed);
+    enter_signal as *const () as usize
+}
+
+/// Asks, then jumps: the next handler returns to where this one would have, and nothing of ours is
+/// left on the stack.
+#[unsafe(naked)]
+unsafe extern "C" fn enter_signal() {
+    naked_asm!(
+        ".cfi_startproc",
+        "mov rcx, rsp",
+        "sub rsp, 8*5",
+        ".cfi_adjust_cfa_offset 8*5",
+        "mov [rsp], rcx",
+        "mov [rsp + 8], rdi",
+        "mov [rsp + 8*2], rsi",
+        "mov [rsp + 8*3], rdx",
+        "mov rdi, rsp",
+        "call [rip + {ask}]",
+        "mov r11, rax",
+        "mov rcx, [rsp]",
+        "mov rdi, [rsp + 8]",
+        "mov rsi, [rsp + 8*2]",
+        "mov rdx, [rsp + 8*3]",
+        "mov rsp, rcx",
+        ".cfi_adjust_cfa_offset -8*5",
+        "xor eax, eax",
+        "test r11, r11",
+        "jz 2f",
+        "jmp r11",
+        "2:",
+        "ret",
+        ".cfi_endproc",
+        ask = sym ON_SIGNAL,
+    )
+}
+
 // ---- The readers -----------------------------------------------------------------------------
 
 /// What a walk over the frames starts from, indexed by DWARF register number: rax rdx rcx rbx rsi

@@ -29,7 +29,7 @@ use crate::base::atomic::Ordering;
 use crate::base::status::*;
 use crate::gmp::{self, CLOSED, GStack, Kind, M, OPEN, Scope, getm};
 use crate::panic::{self, wharf_panic_info};
-use crate::{lifecycle, sys};
+use crate::{lifecycle, signal, sys};
 use reap::{reap, reap_thoroughly};
 
 /// Where a try says which panic it caught: null or writable.
@@ -390,7 +390,9 @@ pub(crate) fn needm() -> Result<&'static M, Status> {
         }
         gmp::bind(m, sys::gettid());
         // Ours, or the one that a signal handler bound meanwhile.
-        getm().ok_or(WHARF_ESTATE)
+        let m = getm().ok_or(WHARF_ESTATE)?;
+        signal::lend(m);
+        Ok(m)
     })
 }
 
@@ -407,6 +409,7 @@ pub(crate) fn attach(name: Option<&CStr>, realtime: bool, touch_bytes: usize) ->
     }
     // SAFETY: [gate] as in `cgocallback`.
     let home = unsafe { &*m.home.load(Ordering::Relaxed) };
+    signal::lend(m);
     let fits = touch_bytes <= home.hi() - home.lo;
     if fits {
         m.set_name(name.map_or(b"", CStr::to_bytes));
@@ -420,6 +423,7 @@ pub(crate) fn attach(name: Option<&CStr>, realtime: bool, touch_bytes: usize) ->
 /// Unties the calling thread. Go: `dropm`.
 pub(crate) fn dropm() -> Result<(), Status> {
     let m = getm().filter(|_| !reap_then_inside()).ok_or(WHARF_ESTATE)?;
+    signal::take_back(m);
     m.unbind();
     Ok(())
 }

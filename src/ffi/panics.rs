@@ -7,7 +7,7 @@ use crate::arch::stack_pointer;
 use crate::base::Printer;
 use crate::base::status::*;
 use crate::panic;
-pub use crate::panic::{WHARF_PANIC_MESSAGE, wharf_panic_info};
+pub use crate::panic::{WHARF_PANIC_FAULT, WHARF_PANIC_MESSAGE, WHARF_PANIC_OVERFLOW, wharf_panic_info};
 use crate::report;
 pub use crate::report::wharf_fatal_fn;
 

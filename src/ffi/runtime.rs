@@ -7,6 +7,7 @@ use super::{read_options, status};
 use crate::base::Status;
 use crate::base::status::*;
 use crate::lifecycle::{self, Config};
+pub use crate::lifecycle::{WHARF_FAULTS_DIE, WHARF_FAULTS_PANIC, WHARF_SIGNALS_FAULTS, WHARF_SIGNALS_NONE};
 use crate::report::{Level, PATH_BYTES, Settings};
 use crate::{callback, gmp, sys};
 
@@ -28,7 +29,7 @@ pub struct wharf_config {
     pub callback_stack_bytes: u64,
     /// Bytes below each stack that nobody can access, one page to 1 GiB, rounded up to pages;
     /// default 64 KiB. Less or more is `WHARF_EINVAL`. A single frame larger than this may jump over
-    /// it.
+    /// it, into another stack: set more, or compile with `-fstack-clash-protection`.
     pub guard_bytes: u64,
     /// The most frames that the trace of a caught panic keeps; default 32, at most 65536; less than
     /// 0: none. A report's trace has no such bound.
@@ -50,8 +51,37 @@ pub struct wharf_config {
     /// removed, or could not be opened at the start, it is opened by its name then; relative to the
     /// working directory of then. If that fails too, the report goes to standard error alone.
     pub report_path: *const c_char,
+    /// `WHARF_SIGNALS_FAULTS`, the default of `wharf_start`: handlers for SIGSEGV, SIGBUS, SIGFPE, SIGILL
+    /// and SIGABRT stand before the host's until the stop. `WHARF_SIGNALS_NONE`: no handler; so it is
+    /// after a start by the first call. Else `WHARF_EINVAL`.
+    ///
+    /// A fault in a callback, be it out on the host's stack by `wharf_on_host`, is reported:
+    /// `SIGSEGV: segmentation violation`, PC and address, the goroutine, its trace. Then it goes to the
+    /// handler that the host had installed before the start; without one the process dies of the
+    /// signal, with the registers of the fault. One such report is made per start. So is `abort` in a
+    /// callback. A callback that outgrows its stack: `fatal error: stack overflow`, the trace, SIGABRT.
+    ///
+    /// Whatever else comes goes to the host's earlier handler at once, with the mask, stack and
+    /// arguments that it would have had; from out on the host's stack so does what the host has a handler for.
+    /// A handler that the host installs later takes our place; `wharf_stop` leaves it there, and it
+    /// must not pass signals on to the one before it after that. A host that lives on after faults in
+    /// callbacks, by handlers from before the start, wants `WHARF_SIGNALS_NONE`.
+    ///
+    /// A thread without an alternate stack, or with one of less than some 8 KiB, is lent one of 64 KiB when
+    /// it is attached, be it by a call; it gets back what it had by `wharf_detach`, or when it stops the
+    /// runtime. Other threads keep what was lent, which stays mapped, over `dlclose` too: until they end,
+    /// as long as the library is there to see it.
+    pub signals: u32,
+    /// `WHARF_FAULTS_DIE`, the default: a fault in a callback ends the process, as `signals` says.
+    /// `WHARF_FAULTS_PANIC`, for `WHARF_SIGNALS_FAULTS` only: inside a `wharf_try` a fault in a callback,
+    /// or a callback that outgrows its stack, comes back as `WHARF_PANICKED`, with `kind` and `address`,
+    /// and the thread goes on. It is cut to the try, as by `siglongjmp`: no destructor runs, locks stay
+    /// held, what was deferred in scopes inside the try is dropped; what was deferred in the try's own
+    /// function runs. The try must stand on the same managed stack: not beyond `wharf_on_host`. A fault
+    /// on the host's own stack, a signal that was sent, and `abort` are not caught. Else `WHARF_EINVAL`.
+    pub fault_policy: u32,
     /// Zero.
-    pub reserved: [u64; 5],
+    pub reserved: [u64; 4],
 }
 
 impl Default for wharf_config {
@@ -65,7 +95,9 @@ impl Default for wharf_config {
             traceback: 0,
             report_fd: 0,
             report_path: ptr::null(),
-            reserved: [0; 5],
+            signals: 0,
+            fault_policy: 0,
+            reserved: [0; 4],
         }
     }
 }
@@ -85,17 +117,18 @@ pub const WHARF_TRACEBACK_SYSTEM: u32 = 4;
 
 /// Starts the runtime, or counts one more start of a running one.
 ///
-/// Optional: the first `wharf_call` starts it with defaults (that start is not counted), and reads no
-/// environment. Touches nothing of the host's: no thread is made, no handler installed. Of the
-/// environment the first `wharf_start` reads `WHARF_TRACEBACK`, but not in a process that runs with
-/// more rights than whoever started it. From here to the last stop the library holds a reference on
-/// itself, and `dlclose` unloads nothing; after a start by the first call alone, `dlclose` waits for
-/// running callbacks, stops, and unloads.
+/// Optional: the first `wharf_call` starts it with defaults (that start is not counted), reads no
+/// environment and touches nothing of the host's: no thread is made, no handler installed. An explicit
+/// start installs handlers for faults, unless `signals` says otherwise. Of the environment the first
+/// `wharf_start` reads `WHARF_TRACEBACK`, but not in a process that runs with more rights than whoever
+/// started it. From here to the last stop the library holds a reference on itself, and `dlclose`
+/// unloads nothing; after a start by the first call alone, `dlclose` waits for running callbacks,
+/// stops, and unloads.
 /// `dlclose` inside a callback is forbidden: the code that the callback returns to may be gone. So
 /// are calls through a table or a pointer that was got before the library was unloaded. Both crash.
 ///
-/// `config`: what is wanted; NULL is all defaults; read during the call. Of a running runtime
-/// nothing here can be changed: a field that asks for something else than is in force is
+/// `config`: what is wanted; NULL is all defaults; read during the call. Of a runtime that was started
+/// so nothing here can be changed, of one that a first call has started `signals` can: a field that asks for something else than is in force is
 /// `WHARF_ESTATE`, and `wharf_dump` names it.
 ///
 /// Returns `WHARF_OK`; `WHARF_EINVAL`: a field is out of range, `size` is none that is taken (see
@@ -126,7 +159,13 @@ unsafe fn checked(config: &wharf_config) -> Result<Config<'_>, c_int> {
         _ if bytes < least || bytes > 1 << 30 => Err(WHARF_EINVAL),
         _ => Ok(bytes.next_multiple_of(page) as usize),
     };
-    if config.max_threads > gmp::MAX_THREADS || config.reserved != [0; 5] {
+    let faults_panic = config.fault_policy == WHARF_FAULTS_PANIC;
+    if config.max_threads > gmp::MAX_THREADS
+        || config.signals > WHARF_SIGNALS_FAULTS
+        || config.fault_policy > WHARF_FAULTS_PANIC
+        || faults_panic && config.signals == WHARF_SIGNALS_NONE
+        || config.reserved != [0; 4]
+    {
         return Err(WHARF_EINVAL);
     }
     // SAFETY: by the caller's word.
@@ -142,6 +181,8 @@ unsafe fn checked(config: &wharf_config) -> Result<Config<'_>, c_int> {
             .ok()
             .filter(|depth| *depth <= 65_536)
             .ok_or(WHARF_EINVAL)?,
+        signals: config.signals,
+        fault_policy: config.fault_policy,
         report: Settings {
             level: Level::numbered(config.traceback).ok_or(WHARF_EINVAL)?,
             fd: match config.report_fd {

@@ -239,6 +239,11 @@ pub(crate) fn each_bound() -> impl Iterator<Item = (i32, &'static M)> {
     })
 }
 
+/// The M of thread `tid`, found without a look at TLS. `[sig]`
+pub(crate) fn m_of(tid: i32) -> Option<&'static M> {
+    each_bound().find(|&(owner, _)| owner == tid).map(|(_, m)| m)
+}
+
 /// Every M, bound or not.
 pub(crate) fn each_m() -> impl Iterator<Item = &'static M> {
     (0..made()).map(numbered)
@@ -277,10 +282,11 @@ fn free_orphans() {
     }
 }
 
-/// Takes the stacks of the spare Ms away, so that the pool can give them back.
-pub(crate) fn disarm_spare() {
+/// Takes the stacks of the spare Ms away, so that the pool can give them back, and whatever `also` does.
+pub(crate) fn disarm_spare(also: fn(&M)) {
     for number in EXTRA.drain(|number| &numbered(number).link) {
         numbered(number).disarm();
+        also(numbered(number));
         EXTRA.push(number, &numbered(number).link);
     }
 }

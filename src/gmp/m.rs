@@ -44,6 +44,8 @@ pub(crate) struct M {
     name: [AtomicU64; 2],
     /// Whether the thread attached as real-time: its stack is left alone while it lives.
     pub(crate) realtime: AtomicU32,
+    /// The alternate stacks that were lent to its threads; the signal room's.
+    pub(crate) altstacks: AtomicUsize,
 }
 
 // SAFETY: the knot is written by the owner while nobody else looks at it.

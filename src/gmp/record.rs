@@ -21,6 +21,17 @@ pub(crate) fn is_dead(slot: &GStack, sp: usize, entry_sp: usize) -> bool {
     !sys::readable(host_sp) || unsafe { *(host_sp as *const usize) } != names
 }
 
+/// Whether the callback on `on` is out on the host's stack, and code that it called there runs at `sp`,
+/// as far as that can be told from outside. `[sig]`
+pub(crate) fn is_out_at(on: &GStack, sp: usize) -> bool {
+    /// The most that such code may take of the stack.
+    const FAR: usize = 16 << 20;
+    let (host_sp, names) = (on.host_sp(), &raw const on.record.host as usize);
+    let below = on.sched_sp() != 0 && sp < host_sp && host_sp - sp < FAR;
+    // SAFETY: readable, or not read; [g0-sp] the switch left its slot's address there.
+    below && sys::readable(host_sp) && unsafe { *(host_sp as *const usize) } == names
+}
+
 /// More than the switch's frame takes.
 const NEXT_FRAME: usize = 128;
 

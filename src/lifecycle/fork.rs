@@ -6,7 +6,7 @@
 
 use super::{ENTERING, FRESH, LOCK, RUNNING, STARTING, STATE, STOPPED, STOPPING};
 use crate::base::atomic::{AtomicPtr, AtomicU32, Ordering};
-use crate::{gmp, sys};
+use crate::{gmp, signal, sys};
 
 /// In a page that a fork wipes; null where there is no such thing.
 static WORD: AtomicPtr<AtomicU32> = AtomicPtr::new(core::ptr::null_mut());
@@ -66,6 +66,7 @@ fn start_afresh() {
     ENTERING.store(0, Ordering::Relaxed);
     LOCK.after_fork();
     gmp::after_fork();
+    signal::after_fork();
     match STATE.load(Ordering::Relaxed) {
         STARTING => STATE.store(FRESH, Ordering::Relaxed),
         // With a callback on, it was still waiting.

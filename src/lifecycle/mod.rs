@@ -9,7 +9,7 @@ use crate::base::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use crate::base::status::*;
 use crate::base::{Held, Lock, Refused, Status};
 use crate::stack::Geometry;
-use crate::{arch, gmp, panic, report, sys};
+use crate::{arch, gmp, panic, report, signal, sys};
 
 /// What a start may ask for; 0 takes what is in force, or the default.
 #[derive(Clone, Copy, Default)]
@@ -18,8 +18,19 @@ pub(crate) struct Config<'a> {
     pub(crate) stack_bytes: usize,
     pub(crate) guard_bytes: usize,
     pub(crate) trace_depth: i32,
+    pub(crate) signals: u32,
+    pub(crate) fault_policy: u32,
     pub(crate) report: report::Settings<'a>,
 }
+
+/// `wharf_config.signals`: no handler is installed.
+pub const WHARF_SIGNALS_NONE: u32 = 1;
+/// `wharf_config.signals`: handlers for SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT.
+pub const WHARF_SIGNALS_FAULTS: u32 = 2;
+/// `wharf_config.fault_policy`: the process dies.
+pub const WHARF_FAULTS_DIE: u32 = 1;
+/// `wharf_config.fault_policy`: a `wharf_try` gets them.
+pub const WHARF_FAULTS_PANIC: u32 = 2;
 
 const DEFAULT_STACK_BYTES: usize = if cfg!(target_pointer_width = "64") { 8 << 20 } else { 256 << 10 };
 const DEFAULT_GUARD_BYTES: usize = 64 << 10;
@@ -47,7 +58,8 @@ struct Runtime {
 static LOCK: Lock<Runtime> = Lock::new(Runtime { starts: 0, launched: false, own: None, hook: None });
 
 /// The fields of the configuration, by their names in C; then come those of the report.
-const FIELDS: [&str; 4] = ["max_threads", "callback_stack_bytes", "guard_bytes", "trace_depth"];
+const FIELDS: [&str; 6] =
+    ["max_threads", "callback_stack_bytes", "guard_bytes", "trace_depth", "signals", "fault_policy"];
 /// The one that the last refused start could not change, for `wharf_dump`; [`NONE`] if there is none.
 static REFUSED: AtomicUsize = AtomicUsize::new(NONE);
 const NONE: usize = usize::MAX;
@@ -97,6 +109,9 @@ pub(crate) fn start(config: Config<'_>) -> Result<(), Status> {
     if runtime.starts == 0 {
         report::set_upstairs(&UPSTAIRS);
         config.report.set();
+        if config.signals != WHARF_SIGNALS_NONE {
+            signal::install(config.fault_policy == WHARF_FAULTS_PANIC);
+        }
         // From here on `dlclose` unloads nothing. Not at a lazy start: that may not wait for the
         // loader's lock.
         runtime.own = sys::self_reference(start as *const _);
@@ -155,11 +170,32 @@ fn refused(why: Refused) -> Status {
 /// The first of [`FIELDS`] that a running runtime cannot change to what `config` asks for.
 fn conflict(config: &Config<'_>, starts: u32) -> Option<usize> {
     let Geometry { stack_bytes, guard_bytes } = gmp::STACKS.geometry();
-    // Until somebody has asked for a depth, it can change, and so can what is asked of reports.
-    let depth = if starts == 0 { config.trace_depth } else { panic::trace_depth() };
-    let asked =
-        [config.max_threads as usize, config.stack_bytes, config.guard_bytes, config.trace_depth as usize];
-    let now = [gmp::max_threads() as usize, stack_bytes, guard_bytes, depth as usize];
+    // Until somebody has asked for them, they can change, and so can what is asked of reports.
+    let either = |is_so: bool, so: u32, not: u32| if is_so { so } else { not };
+    let (depth, signals, fault_policy) = match starts {
+        0 => (config.trace_depth, config.signals, config.fault_policy),
+        _ => (
+            panic::trace_depth(),
+            either(signal::installed(), WHARF_SIGNALS_FAULTS, WHARF_SIGNALS_NONE),
+            either(signal::faults_panic(), WHARF_FAULTS_PANIC, WHARF_FAULTS_DIE),
+        ),
+    };
+    let asked = [
+        config.max_threads as usize,
+        config.stack_bytes,
+        config.guard_bytes,
+        config.trace_depth as usize,
+        config.signals as usize,
+        config.fault_policy as usize,
+    ];
+    let now = [
+        gmp::max_threads() as usize,
+        stack_bytes,
+        guard_bytes,
+        depth as usize,
+        signals as usize,
+        fault_policy as usize,
+    ];
     let changed = (0..FIELDS.len()).find(|&field| asked[field] != 0 && asked[field] != now[field]);
     changed.or_else(|| Some(FIELDS.len() + config.report.conflict().filter(|_| starts > 0)?))
 }
@@ -239,9 +275,13 @@ pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> 
         STATE.store(RUNNING, Ordering::Release);
         return Err(WHARF_TIMEOUT);
     }
+    gmp::getm().into_iter().for_each(signal::take_back);
+    signal::uninstall();
     // Else a thread whose end nobody has seen would keep the table.
     gmp::sweep();
     gmp::each_m().for_each(gmp::M::disarm);
+    // Those of threads that live on stay mapped.
+    gmp::each_m().for_each(signal::release);
     gmp::exit_key_delete();
     // SAFETY: every gate is closed and every callback has ended: no stack is in use.
     unsafe { gmp::STACKS.release_all() };
@@ -334,6 +374,7 @@ pub(crate) fn at_closed_gate(m: &gmp::M) -> Result<(), Status> {
             if m.home.load(Ordering::Relaxed).is_null() {
                 m.tie();
             }
+            signal::lend(m);
             m.arm().ok_or(WHARF_ENOMEM)
         })?;
         wait_for_trim(m)?;

@@ -4,7 +4,7 @@ use super::{lock, must_run};
 use crate::base::Status;
 use crate::base::atomic::Ordering;
 use crate::gmp::{self, HELD, M, OPEN};
-use crate::sys;
+use crate::{signal, sys};
 
 /// How much of its stack an idle thread keeps.
 const KEEP_BYTES: usize = 8 << 10;
@@ -15,7 +15,7 @@ pub(crate) fn trim() -> Result<(), Status> {
     let _held = lock()?;
     must_run()?;
     gmp::sweep();
-    gmp::disarm_spare();
+    gmp::disarm_spare(signal::release);
     // A handler that interrupts us must not wait for us, and our own M needs no gate.
     let own = gmp::getm();
     let is_own = |m| own.is_some_and(|own| core::ptr::eq(own, m));

@@ -22,7 +22,7 @@ use crate::report;
 use crate::sys::unwind::{self, Context, Exception, Unwinding};
 
 /// What a switch gives to which a panic has come back.
-const LANDED: u32 = 1;
+pub(super) const LANDED: u32 = 1;
 
 /// Raises a panic. `raised`: the stack pointer of the function that the host called. `frames`: where it
 /// comes from, if those frames are gone already. Not inlined, as nothing here that the host's calls lead
@@ -100,7 +100,11 @@ pub(crate) fn gorecover(asked: usize) -> *mut wharf_panic_info {
 /// Drops the scopes that were left by `longjmp`, and the panics whose deferred calls were. `sp`: of the
 /// function that the host called.
 fn settle(on: &'static GStack, sp: usize) {
-    let top = top_of(on, sp);
+    settle_at(on, top_of(on, sp));
+}
+
+/// As [`settle`], where the frames of `on` end at `top`.
+pub(super) fn settle_at(on: &'static GStack, top: usize) {
     on.drop_lost_scopes(top);
     while let Some(panic) = Panic::innermost(on) {
         let left = |deferred: Deferred| on.contains(deferred.sp) && deferred.sp < top;
@@ -114,7 +118,7 @@ fn settle(on: &'static GStack, sp: usize) {
 
 /// Every scope from the innermost of `on` outward, with the one inward of it on the same stack; a
 /// wall ends it.
-fn scopes(on: &'static GStack) -> impl Iterator<Item = (Scope, Option<Scope>)> {
+pub(super) fn scopes(on: &'static GStack) -> impl Iterator<Item = (Scope, Option<Scope>)> {
     let outward = |&(scope, _): &(Scope, Option<Scope>)| {
         scope
             .outward()

@@ -20,7 +20,8 @@ use crate::sys::unwind::Exception;
 pub struct wharf_panic_info {
     /// Bytes of this struct, as the library knows it.
     pub size: u32,
-    /// `WHARF_PANIC_MESSAGE`; later versions may know more kinds.
+    /// `WHARF_PANIC_MESSAGE`, `WHARF_PANIC_FAULT` or `WHARF_PANIC_OVERFLOW`; later versions may know more
+    /// kinds.
     pub kind: u32,
     /// What `wharf_panic` was given.
     pub message: *const c_char,
@@ -33,10 +34,16 @@ pub struct wharf_panic_info {
     pub cut: u32,
     /// The panic that this one took the place of, in a deferred call; or NULL. Freed with this one.
     pub earlier: *const wharf_panic_info,
+    /// Of a fault: the address that could not be accessed, or of the instruction.
+    pub address: *const c_void,
 }
 
 /// `wharf_panic_info.kind`: raised by `wharf_panic`.
 pub const WHARF_PANIC_MESSAGE: u32 = 1;
+/// `wharf_panic_info.kind`: SIGSEGV, SIGBUS, SIGFPE or SIGILL, with `WHARF_FAULTS_PANIC`.
+pub const WHARF_PANIC_FAULT: u32 = 2;
+/// `wharf_panic_info.kind`: the callback has outgrown its stack, with `WHARF_FAULTS_PANIC`.
+pub const WHARF_PANIC_OVERFLOW: u32 = 3;
 
 /// How many frames a trace keeps at most; less than 0: none.
 static TRACE_DEPTH: AtomicI32 = AtomicI32::new(DEFAULT_TRACE_DEPTH);
@@ -63,6 +70,8 @@ pub(super) struct Panic {
     /// How many of those before it it took the place of.
     replaced: Cell<usize>,
     owners: AtomicU32,
+    /// Of a mapping of its own; 0: it is in the process's heap.
+    mapped_bytes: usize,
     /// It only ends a scope, and nothing recovers it.
     pub(super) is_goexit: bool,
     /// Which scope, then.
@@ -95,10 +104,25 @@ pub(super) struct Deferred {
 impl Panic {
     /// `None` if there is no memory.
     pub(super) fn new(message: Option<&[u8]>) -> Option<&'static Panic> {
+        Panic::make(message, false)
+    }
+
+    /// A fault's; without the process's heap. `[sig]`
+    pub(super) fn of_fault(message: &[u8], kind: u32, address: usize) -> Option<&'static Panic> {
+        let panic = Panic::make(Some(message), true)?;
+        // SAFETY: the thread's own.
+        unsafe {
+            (*panic.as_ptr()).info.kind = kind;
+            (*panic.as_ptr()).info.address = address as *const c_void;
+        }
+        Some(panic)
+    }
+
+    fn make(message: Option<&[u8]>, is_mapped: bool) -> Option<&'static Panic> {
         let text = message.unwrap_or_default();
         let room = if message.is_some() { trace_depth().max(0) as usize } else { 0 };
         let bytes = size_of::<Panic>() + room * size_of::<usize>() + text.len() + 1;
-        let block = sys::allocate(bytes)?.cast::<Panic>();
+        let block = if is_mapped { sys::map(bytes)? } else { sys::allocate(bytes)? }.cast::<Panic>();
         // SAFETY: a block of that many bytes, aligned for anything.
         unsafe {
             let trace = (&raw mut (*block).trace).cast::<usize>();
@@ -116,9 +140,11 @@ impl Panic {
                     trace_count: 0,
                     cut: 0,
                     earlier: ptr::null(),
+                    address: ptr::null(),
                 },
                 replaced: Cell::new(0),
                 owners: AtomicU32::new(RUNTIME),
+                mapped_bytes: if is_mapped { bytes } else { 0 },
                 is_goexit: message.is_none(),
                 ends: Cell::new(None),
                 recovered: Cell::new(false),
@@ -156,7 +182,12 @@ impl Panic {
             replaced.release(RUNTIME);
         }
         // SAFETY: nobody needs it any more.
-        unsafe { sys::deallocate(self.as_ptr().cast()) };
+        unsafe {
+            match self.mapped_bytes {
+                0 => sys::deallocate(self.as_ptr().cast()),
+                bytes => sys::release(self.as_ptr() as usize, bytes),
+            }
+        }
     }
 
     pub(super) fn text(&self) -> &[u8] {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `defer` | deferred calls, the end of a scope |
 //! | `gopanic` | the way of a panic, `wharf_recover`, `wharf_goexit` |
+//! | `fault` | a fault that a try gets |
 //! | `reach`, `noexcept` | what is to be known of the frames on that way |
 //! | `info` | a panic in progress, and what the host sees of it |
 //! | `fatal` | the report and the end of the process |
@@ -11,6 +12,7 @@
 
 mod defer;
 mod fatal;
+mod fault;
 mod gopanic;
 mod hook;
 mod info;
@@ -19,7 +21,8 @@ mod reach;
 
 pub(crate) use defer::{deferproc, finish, unwound};
 use fatal::fatal;
+pub(crate) use fault::{Fault, Landing, fault};
 pub(crate) use gopanic::{goexit, gopanic, gorecover, is_recoverable};
 pub(crate) use hook::Hook;
 pub(crate) use info::{DEFAULT_TRACE_DEPTH, format, free, set_trace_depth, trace_depth};
-pub use info::{WHARF_PANIC_MESSAGE, wharf_panic_info};
+pub use info::{WHARF_PANIC_FAULT, WHARF_PANIC_MESSAGE, WHARF_PANIC_OVERFLOW, wharf_panic_info};

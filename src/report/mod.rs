@@ -2,7 +2,7 @@
 //!
 //! The order of the end, which never depends on the patient:
 //!
-//! 1. One thread reports; others that are to die wait for the end where they are.
+//! 1. One thread reports; others that are to die wait where they are.
 //! 2. The thread switches to a stack that is kept for this. From here on: no TLS, no lock, no
 //!    allocation, no cancellation point.
 //! 3. Signals are held back, but for faults and SIGABRT; a timer on this thread sends SIGABRT when
@@ -86,14 +86,19 @@ struct Report<'a> {
 
 /// Reports a death of the calling thread, and ends it. `[sig]`
 pub(crate) fn tell(death: &Death<'_>) {
+    const LOOK_NS: i64 = 1_000_000;
     let me = this_thread();
-    let dying = DYING.load(Ordering::Relaxed);
-    if dying == me {
-        again(death)
-    }
-    let others = dying >> 32 == me >> 32;
-    if others || DYING.compare_exchange(dying, me, Ordering::Relaxed, Ordering::Relaxed).is_err() {
-        sys::wait_for_the_end()
+    loop {
+        let dying = DYING.load(Ordering::Relaxed);
+        if dying == me {
+            again(death)
+        }
+        let others = dying >> 32 == me >> 32;
+        if !others && DYING.compare_exchange(dying, me, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            break;
+        }
+        // The end, most likely; see `survived`.
+        sys::nap(LOOK_NS);
     }
     let mut report = Report { death, m: gmp::getm().filter(|m| m.busy()), level: settings::level_now() };
     let mut left = Gobuf::default();
@@ -106,6 +111,12 @@ pub(crate) fn tell(death: &Death<'_>) {
             &raw mut left,
         )
     };
+}
+
+/// The reported death is left to a handler of the host's, which may let the process live: the next death
+/// is reported too. `[sig]`
+pub(crate) fn survived() {
+    DYING.store(0, Ordering::Relaxed);
 }
 
 /// Whether the calling thread dies already, and is in the hook: a panic cannot go anywhere. `[sig]`

@@ -223,6 +223,11 @@ impl<T: Default> Stacks<T> {
         slot.contains(sp).then_some(slot)
     }
 
+    /// Whether `addr` lies in one of the slabs, be it in a guard. `[sig]`
+    pub(crate) fn holds(&self, addr: usize) -> bool {
+        self.slabs().any(|slab| addr.wrapping_sub(ptr::from_ref(slab) as usize) < slab.bytes)
+    }
+
     /// Every slot that was ever handed out.
     pub(crate) fn each(&self) -> impl Iterator<Item = &Slot<T>> {
         self.slabs().flat_map(|slab| {

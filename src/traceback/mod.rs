@@ -15,8 +15,10 @@
 //! | `symbols` | what is this function called? |
 //! | `list` | the same, one by one |
 //! | `passed` | was a frame given up? |
+//! | `faulted` | what did a fault hit? |
 //! | `spare` | where to look from, outside the report? |
 
+mod faulted;
 mod image;
 mod list;
 mod mappings;
@@ -36,6 +38,7 @@ use crate::arch::Regs;
 use crate::base::Printer;
 use core::cell::UnsafeCell;
 use core::fmt::Write;
+pub(crate) use faulted::trace;
 pub(crate) use list::{Listed, list};
 use memory::Memory;
 use modules::Maps;

@@ -263,10 +263,11 @@ impl Case {
 }
 
 /// The signals that a host may die of by their names.
-pub const SIGNALS: [(&str, i32); 9] = [
+pub const SIGNALS: [(&str, i32); 10] = [
     ("SIGABRT", libc::SIGABRT),
     ("SIGSEGV", libc::SIGSEGV),
     ("SIGBUS", libc::SIGBUS),
+    ("SIGFPE", libc::SIGFPE),
     ("SIGILL", libc::SIGILL),
     ("SIGTRAP", libc::SIGTRAP),
     ("SIGKILL", libc::SIGKILL),

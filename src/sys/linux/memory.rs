@@ -116,6 +116,19 @@ pub(crate) fn resident_bytes(addr: usize, bytes: usize) -> usize {
     resident
 }
 
+/// Fresh memory of its own, to be given back by [`release`]. `[sig]`
+pub(crate) fn map(bytes: usize) -> Option<*mut u8> {
+    let addr = reserve(bytes, 0)?;
+    // SAFETY: the reservation just made.
+    unsafe {
+        if !commit(addr, bytes) {
+            release(addr, bytes);
+            return None;
+        }
+    }
+    Some(addr as *mut u8)
+}
+
 /// A word of zero in a page of its own that is zero again in the child of a fork. `None` before Linux
 /// 4.14. The page is to be given to [`release`].
 pub(crate) fn page_wiped_by_fork() -> Option<&'static core::sync::atomic::AtomicU32> {

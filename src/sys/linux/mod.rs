@@ -6,6 +6,7 @@ mod loader;
 mod maps;
 mod memory;
 mod process;
+mod signals;
 mod thread;
 mod time;
 
@@ -15,5 +16,6 @@ pub(crate) use loader::*;
 pub(crate) use maps::*;
 pub(crate) use memory::*;
 pub(crate) use process::*;
+pub(crate) use signals::*;
 pub(crate) use thread::*;
 pub(crate) use time::*;

@@ -2,6 +2,7 @@
 
 use core::mem::MaybeUninit;
 use core::ptr;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// Signals held back while a thread reports its end, and the timers that bound that.
 pub(crate) struct Shield {
@@ -75,9 +76,21 @@ impl Shield {
 /// if that returns, or the signal is ignored, with the default action. Takes no lock, unlike
 /// `abort`. `[sig]`
 pub(crate) fn die_of_abort() -> ! {
-    unblock_abort();
-    raise_abort();
+    let idle = IDLE_HANDLER.load(Ordering::Relaxed);
+    if idle == 0 || super::Action::of(libc::SIGABRT).receiver() != super::Receiver::Handler(idle) {
+        unblock_abort();
+        raise_abort();
+    }
     die_of_default_abort()
+}
+
+/// A handler that would only take the default action: [`die_of_abort`] does not call it. On an alternate
+/// stack it would overwrite frames that a core file wants.
+static IDLE_HANDLER: AtomicUsize = AtomicUsize::new(0);
+
+/// Names that handler; 0 is none.
+pub(crate) fn set_idle_abort_handler(handler: usize) {
+    IDLE_HANDLER.store(handler, Ordering::Relaxed);
 }
 
 /// Ends the process by SIGABRT, and no handler is asked. `[sig]`
@@ -105,13 +118,5 @@ fn unblock_abort() {
         libc::sigemptyset(set.as_mut_ptr());
         libc::sigaddset(set.as_mut_ptr(), libc::SIGABRT);
         libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), ptr::null_mut());
-    }
-}
-
-/// Waits for a signal, for ever. `[sig]`
-pub(crate) fn wait_for_the_end() -> ! {
-    loop {
-        // SAFETY: no descriptors, no timeout, no mask. A raw call is no cancellation point.
-        unsafe { libc::syscall(libc::SYS_ppoll, 0, 0, 0, 0, 0) };
     }
 }

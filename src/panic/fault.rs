@@ -1,0 +1,55 @@
+//! A fault that a try gets as a panic. Go: `sigpanic`.
+//!
+//! All of it happens in the signal handler, while the frames still stand: no lock may be taken, and the
+//! block comes from the system, since the fault may have hit `malloc`. The way back is a cut, as
+//! `siglongjmp` would make it: no destructor runs, and what was deferred in scopes inside the try is
+//! dropped; what was deferred in the try's own runs when it has come back.
+
+use super::gopanic::{LANDED, scopes, settle_at};
+use super::info::Panic;
+use crate::arch::Regs;
+use crate::base::atomic::Ordering;
+use crate::gmp::{GStack, Kind, M};
+use crate::traceback;
+
+/// What happened, and where.
+pub(crate) struct Fault<'a> {
+    /// `WHARF_PANIC_FAULT` or `WHARF_PANIC_OVERFLOW`.
+    pub(crate) kind: u32,
+    pub(crate) message: &'a [u8],
+    pub(crate) address: usize,
+    pub(crate) regs: &'a Regs,
+}
+
+/// Where a thread goes on.
+pub(crate) struct Landing {
+    /// The switch's stack pointer, for `gogo`.
+    pub(crate) sp: usize,
+    /// What it is given.
+    pub(crate) value: u32,
+}
+
+/// Makes the fault on `on`, of `m`, a panic that has come back to the try that stands there; the caller
+/// sends the thread there. `None`: there is none, or no memory. `[sig]`
+pub(crate) fn fault(m: &M, on: &'static GStack, fault: &Fault<'_>) -> Option<Landing> {
+    settle_at(on, fault.regs.0[Regs::SP].max(on.lo));
+    let (scope, _) = scopes(on).find(|(scope, _)| scope.kind() == Kind::Try)?;
+    // A way over the host's frames is not ours to cut; a scope that is just begun has no switch yet.
+    if !core::ptr::eq(scope.on, on) || scope.sp() == 0 {
+        return None;
+    }
+    let panic = Panic::of_fault(fault.message, fault.kind, fault.address)?;
+    let end = scope.sp();
+    let inside = |sp: usize| !on.contains(end) || sp < end;
+    traceback::trace(fault.regs, &mut |pc, sp| inside(sp) && panic.trace(pc));
+    panic.set_cut();
+    while let Some(other) = Panic::innermost(on).filter(|other| other.is_left_by(scope)) {
+        other.end(on);
+        panic.replace(other);
+    }
+    panic.begin(on);
+    panic.landed.set(Some(scope.mark));
+    m.curg.store(core::ptr::from_ref(on).cast_mut(), Ordering::Relaxed);
+    on.record.out.sp.store(0, Ordering::Relaxed);
+    Some(Landing { sp: end, value: LANDED })
+}
