@@ -114,7 +114,10 @@ pub(crate) fn lend(m: &M) {
     if bounds.is_some_and(|(_, bytes)| bytes >= AltStack::least_bytes()) {
         return;
     }
-    let Some(lent) = lent_by(m).find(|lent| lent.is_free()).or_else(Lent::make) else { return };
+    // Ours already: the host has put another one in its place, or a handler that interrupted this was
+    // quicker.
+    let fits = |lent: &&Lent| lent.tid.load(Ordering::Relaxed) == me || lent.is_free();
+    let Some(lent) = lent_by(m).find(fits).or_else(Lent::make) else { return };
     let (lo, bytes) = bounds.unwrap_or_default();
     lent.before[0].store(lo, Ordering::Relaxed);
     lent.before[1].store(bytes, Ordering::Relaxed);
