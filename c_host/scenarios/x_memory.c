@@ -1,5 +1,6 @@
 /* Memory: what an idle attached thread costs beyond a thread that never called, averaged over 500: less than 6.5 KiB,
- * with huge pages forced, too; with an alternate stack that is lent a page more; less than 16 KiB when all memory is locked; and after deep use, once trimmed.
+ * with huge pages forced, too; with an alternate stack that is lent a page more; less than 16 KiB when all
+ * memory is locked; and after deep use, once trimmed.
  * source: DESIGN 1.8 and section 2
  * stdout~ ^OK$
  * serial: yes
