@@ -103,6 +103,7 @@ fn the_face_knows_the_table() {
     for (ours, opening, theirs) in pairs {
         let ours = renamed(fields(&ours, opening));
         assert!(ours.len() > 5);
-        assert_eq!(ours, fields(&face, theirs));
+        // What is at the end may be newer than the face.
+        assert!(ours.starts_with(&fields(&face, theirs)), "{ours:?}");
     }
 }
