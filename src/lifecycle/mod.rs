@@ -48,7 +48,7 @@ static ENTERING: AtomicU32 = AtomicU32::new(0);
 /// What start makes and stop undoes.
 struct Runtime {
     starts: u32,
-    /// Whether it was ever launched since the library was loaded.
+    /// Whether an exit of the process will be told.
     launched: bool,
     own: Option<sys::SelfReference>,
     hook: Option<panic::Hook>,
@@ -107,14 +107,14 @@ pub(crate) fn start(config: Config<'_>) -> Result<(), Status> {
         launch(&config, &mut runtime)?;
     }
     if runtime.starts == 0 {
+        // From here on `dlclose` unloads nothing. Not at a lazy start, and not before the state is told:
+        // a first call may not wait for the loader's lock. Without it the runtime runs as after such a call.
+        runtime.own = sys::self_reference(start as *const _).map_err(|()| WHARF_ENOMEM)?;
         report::set_upstairs(&UPSTAIRS);
         config.report.set();
         if config.signals != WHARF_SIGNALS_NONE {
             signal::install(config.fault_policy == WHARF_FAULTS_PANIC);
         }
-        // From here on `dlclose` unloads nothing. Not at a lazy start: that may not wait for the
-        // loader's lock.
-        runtime.own = sys::self_reference(start as *const _);
     }
     runtime.starts += 1;
     Ok(())
@@ -224,6 +224,13 @@ fn prepare(config: &Config<'_>, runtime: &mut Runtime) -> Result<(), Status> {
     core::hint::black_box(&raw const AT_UNLOAD);
     let or = |asked: usize, default: usize| if asked == 0 { default } else { asked };
     arch::tls_settle();
+    // What must succeed goes first: a start that fails leaves nothing behind.
+    if !runtime.launched {
+        runtime.launched = sys::call_at_exit(note_exit);
+    }
+    if !runtime.launched {
+        return Err(WHARF_ENOMEM);
+    }
     let max_threads = or(config.max_threads as usize, gmp::MAX_THREADS as usize) as u32;
     gmp::table_create(max_threads).ok_or(WHARF_ENOMEM)?;
     gmp::STACKS.configure(Geometry {
@@ -235,10 +242,6 @@ fn prepare(config: &Config<'_>, runtime: &mut Runtime) -> Result<(), Status> {
         depth => depth,
     });
     gmp::exit_key_create();
-    if !runtime.launched {
-        runtime.launched = true;
-        sys::call_at_exit(note_exit);
-    }
     runtime.hook = Some(panic::Hook::install());
     REFUSED.store(NONE, Ordering::Relaxed);
     Ok(())
@@ -247,6 +250,8 @@ fn prepare(config: &Config<'_>, runtime: &mut Runtime) -> Result<(), Status> {
 /// Runs `bind` while stop waits for it. `Err` if the runtime does not run. `[sig]`
 pub(crate) fn entering<T>(bind: impl FnOnce() -> Result<T, Status>) -> Result<T, Status> {
     fork::look();
+    // Already here, so that a storm of calls that are turned away does not keep a stop waiting.
+    must_run()?;
     // SeqCst, both: either stop sees us entering, or we see it stopping. Pairs with `stop`.
     ENTERING.fetch_add(1, Ordering::SeqCst);
     let result = must_run().and_then(|()| bind());
