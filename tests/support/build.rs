@@ -1,8 +1,9 @@
 //! Compiles the hosts into `target/scenarios`, when they or their flags have changed.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
 use super::head::Source;
@@ -103,6 +104,16 @@ pub fn compiler(cpp: bool) -> Command {
     let mut command = Command::new(found.path());
     command.args(found.args());
     command
+}
+
+/// Whether the C compiler makes programs with this flag.
+pub fn takes_flag(flag: &str) -> bool {
+    let mut command = compiler(false);
+    command.args([flag, "-o", "/dev/null", "-xc", "-"]).stderr(Stdio::null()).stdin(Stdio::piped());
+    let Ok(mut child) = command.spawn() else { return false };
+    let written =
+        child.stdin.take().is_some_and(|mut text| text.write_all(b"int main(void) { return 0; }").is_ok());
+    child.wait().is_ok_and(|status| status.success()) && written
 }
 
 /// The directory of what `make lib` builds, which has been done then.

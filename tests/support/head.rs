@@ -22,7 +22,7 @@
 //! | `linked: yes` | the host is linked with libwharf, instead of opening it |
 //! | `args:`, `env: X=Y`, `timeout:` | arguments, environment (`X=` alone takes it away), seconds (default 20) |
 //! | `wrap: tool ...` | run under a tool; the host and its arguments follow; `'...'` keeps words together |
-//! | `needs: tool` | skipped where the tool is missing; with `CI=true` that is a failure |
+//! | `needs: tool`, `needs: -flag` | skipped where the tool, or what the compiler wants for the flag, is missing; with `CI=true` that is a failure |
 //! | `arch: x86_64` | not for other CPUs |
 //! | `serial: yes` | nothing else runs beside it |
 //! | `status: 0`, `status: signal SIGABRT` | how it ends (default 0) |
