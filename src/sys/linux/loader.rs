@@ -62,10 +62,17 @@ static IN_BASE_NAMESPACE: AtomicBool = AtomicBool::new(true);
 // wait for it, for a library's initialiser may wait for that thread.
 #[used]
 #[unsafe(link_section = ".init_array")]
-static ASK_AT_LOAD: extern "C" fn() = ask_namespace;
+static ASK_AT_LOAD: extern "C" fn() = at_load;
+
+extern "C" fn at_load() {
+    ask_namespace();
+    // The unwinder of each namespace makes a table at its first use, without which it aborts when a panic
+    // of another namespace's wharf passes our frames.
+    crate::sys::unwind::backtrace(&mut |_| false);
+}
 
 #[cfg(target_env = "gnu")]
-extern "C" fn ask_namespace() {
+fn ask_namespace() {
     const RTLD_DL_LINKMAP: libc::c_int = 2;
     const RTLD_DI_LMID: libc::c_int = 1;
     const LM_ID_BASE: libc::c_long = 0;
@@ -93,7 +100,7 @@ extern "C" fn ask_namespace() {
 
 /// musl has no namespaces.
 #[cfg(target_env = "musl")]
-extern "C" fn ask_namespace() {}
+fn ask_namespace() {}
 
 /// Has `at_exit` called when the process exits, before any library's finalisers; false if there is no
 /// memory. Once per load: what was asked before is forgotten when the library is unloaded.
