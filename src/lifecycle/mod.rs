@@ -45,6 +45,11 @@ static STATE: AtomicU32 = AtomicU32::new(FRESH);
 /// Threads that are between the look at STATE and a bound M: stop waits for them.
 static ENTERING: AtomicU32 = AtomicU32::new(0);
 
+/// Threads that look at what there is, stopping or not, and whether a stop is about to take it away: it
+/// waits for them.
+static LOOKING: AtomicU32 = AtomicU32::new(0);
+static TAKING: AtomicBool = AtomicBool::new(false);
+
 /// What start makes and stop undoes.
 struct Runtime {
     starts: u32,
@@ -259,6 +264,19 @@ pub(crate) fn entering<T>(bind: impl FnOnce() -> Result<T, Status>) -> Result<T,
     result
 }
 
+/// Runs `look` while no stop takes anything away; not at all if there is nothing to look at. `[sig]`
+pub(crate) fn looking(look: impl FnOnce()) {
+    fork::look();
+    // SeqCst, both: either stop sees us looking, or we see it taking. Pairs with `wait_until_quiet`.
+    LOOKING.fetch_add(1, Ordering::SeqCst);
+    // In this order: a stop that ends between the two was waiting for us.
+    let taking = TAKING.load(Ordering::SeqCst);
+    if !taking && matches!(STATE.load(Ordering::SeqCst), RUNNING | STOPPING) {
+        look();
+    }
+    LOOKING.fetch_sub(1, Ordering::SeqCst);
+}
+
 /// Ends the runtime: no callback is on when it returns `Ok`, and none begins after.
 /// Not from inside a callback; the caller has looked.
 ///
@@ -274,6 +292,7 @@ pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> 
     }
     STATE.store(STOPPING, Ordering::SeqCst);
     if !wait_until_quiet(until_ns) {
+        TAKING.store(false, Ordering::SeqCst);
         // The spare ones too: a thread that ended meanwhile has left a closed gate. Before we run again: a
         // handler that interrupts us here is turned away, and waits for no gate that we have to open.
         gmp::each_m().for_each(gmp::M::reopen);
@@ -295,7 +314,8 @@ pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> 
     report::forget();
     runtime.starts = 0;
     let own = runtime.own.take();
-    STATE.store(STOPPED, Ordering::Release);
+    STATE.store(STOPPED, Ordering::SeqCst);
+    TAKING.store(false, Ordering::SeqCst);
     Ok(own)
 }
 
@@ -326,7 +346,7 @@ extern "C" fn at_unload() {
     fork::unwatch();
 }
 
-/// Closes every gate and waits until no callback is on; false at the deadline.
+/// Closes every gate and waits until no callback is on, and nobody looks in; false at the deadline.
 ///
 /// Twice. Behind a closing gate a callback begins only inside another: an M that was seen quiet once
 /// has none any more. A handler that interrupts an entry may still look at its stacks, though, and is
@@ -363,6 +383,13 @@ fn wait_until_quiet(until_ns: i64) -> bool {
             if !m.quiet() && !nap() {
                 return false;
             }
+        }
+    }
+    // From here on nobody begins to look. SeqCst, both: pairs with `looking`.
+    TAKING.store(true, Ordering::SeqCst);
+    while LOOKING.load(Ordering::SeqCst) != 0 {
+        if !nap() {
+            return false;
         }
     }
     true
