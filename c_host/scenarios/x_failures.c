@@ -403,8 +403,8 @@ int main(UNUSED int argc, char **argv)
     while (run(number, &reports))
         number++;
     CHECK(number > 20);
-    printf("%ld failures: %ld ok, %ld ENOMEM, %ld ELIMIT, %ld reports\n", number - 1, seen->outcomes[0],
-           seen->outcomes[-WHARF_ENOMEM], seen->outcomes[-WHARF_ELIMIT], reports);
+    printf("tally: failures=%ld ok=%ld panicked=%ld enomem=%ld elimit=%ld reports=%ld\n", number - 1, seen->outcomes[0],
+           seen->outcomes[-WHARF_PANICKED], seen->outcomes[-WHARF_ENOMEM], seen->outcomes[-WHARF_ELIMIT], reports);
     puts("OK");
     return 0;
 }

@@ -204,7 +204,8 @@ int main(int argc, char **argv)
         threads[i] = spawn(256 << 10, storms, (void *)(i * 16));
     CHECK_EQ(pthread_create(&detached, NULL, calls_detached, NULL), 0);
     stop(1);
-    starts_and_stops(W->after(atoll(argv[1]) * MS));
+    int64_t times = getenv("SOAK") != NULL ? 5 : 1;
+    starts_and_stops(W->after(atoll(argv[1]) * times * MS));
     __atomic_store_n(&over, 1, __ATOMIC_RELAXED);
     for (int i = 0; i < THREADS; i++)
         join(threads[i]);
@@ -214,9 +215,8 @@ int main(int argc, char **argv)
     CHECK_EQ(stats().threads_bound, 0);
     CHECK_EQ(stats().stacks_used, 0);
     CHECK_EQ(W->stop(WHARF_NEVER), WHARF_OK);
-    printf("%u stops and starts; %ld of %ld calls between start and stop; ok %ld, timeout %ld, stopped %ld, estate %ld\n",
-           stops, worked, between, outcomes[0], outcomes[-WHARF_TIMEOUT], outcomes[-WHARF_STOPPED],
-           outcomes[-WHARF_ESTATE]);
+    printf("tally: stops=%u between=%ld worked=%ld ok=%ld timeout=%ld stopped=%ld estate=%ld\n", stops, between, worked,
+           outcomes[0], outcomes[-WHARF_TIMEOUT], outcomes[-WHARF_STOPPED], outcomes[-WHARF_ESTATE]);
     CHECK(worked * 2 >= between);
     CHECK(worked > 0);
     puts("OK");
