@@ -2,6 +2,7 @@
 //! have other work, too. `SOAK_ROUNDS` is the number of rounds. The result is kept in `tests/soak.txt`.
 #![cfg(target_os = "linux")]
 
+#[allow(dead_code, reason = "made for the scenarios")]
 mod support;
 
 use std::collections::BTreeMap;
@@ -63,7 +64,11 @@ fn soak() {
     let begun = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..LOAD {
-            scope.spawn(|| while !over.load(Ordering::Relaxed) {});
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
         }
         for round in 0..rounds {
             // The storms of the first round are long ones.
