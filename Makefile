@@ -27,7 +27,7 @@ LOCK := $(if $(shell command -v flock),flock $(OUT)/lock)
 LIBRARIES := $(OUT)/$(SO) $(OUT)/$(SO).debug $(OUT)/libwharf.so $(OUT)/libwharf.a
 
 .DELETE_ON_ERROR:
-.PHONY: lib libraries demo test lint check bench header install uninstall clean help FORCE
+.PHONY: lib libraries demo test lint check bench soak header install uninstall clean help FORCE
 .DEFAULT_GOAL := lib
 
 ## lib        the libraries: OUT/libwharf.so.0, libwharf.so, libwharf.so.0.debug, libwharf.a
@@ -124,7 +124,7 @@ $(OUT)/demo: c_host/demo.c $(HEADERS)
 	$(CC) -std=c11 -Wall -Wextra $(CFLAGS) -Iinclude $(LDFLAGS) $< -o $@ -lpthread -ldl
 
 # What the tests load.
-test check bench: export WHARF_LIB = $(abspath $(OUT))/$(SO)
+test check bench soak: export WHARF_LIB = $(abspath $(OUT))/$(SO)
 
 ## test       every test, against the libraries
 test: lib
@@ -150,6 +150,10 @@ check: lint lib
 ## bench      the figures, as a table
 bench: lib
 	$(CARGO) test -q --test bench -- --ignored --nocapture
+
+## soak       what starts, stops, unloads, forks and ends, 100 times under load; takes hours
+soak: lib
+	$(CARGO) test -q --test soak -- --ignored --nocapture
 
 ## header     writes include/wharf.h anew from src/ffi
 header:

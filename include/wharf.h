@@ -509,7 +509,8 @@ int wharf_detach(void);
 //
 // `msg`: a string, copied; NULL is said to be NULL. Line breaks are indented.
 //
-// Never returns. Context: any. Signals: safe where it is fatal; else it allocates. Source: Go's panic.
+// Never returns. Without memory for a panic that is waited for, it is fatal. Context: any. Signals: safe
+// where it is fatal; else it allocates. Source: Go's panic.
 //
 // # Safety
 // `msg` is NULL or a string.
@@ -652,7 +653,7 @@ int wharf_stats_read(struct wharf_stats *out);
 // Prints what the runtime has, as text for people: its state and sizes, and for each attached
 // thread a line with its M (`M3`, the number of wharf's record of it), tid, name, state and depth
 // of callbacks, then a line for each managed stack that it holds (`goroutine 3`, the number of the
-// stack) with its bounds and use.
+// stack) with its bounds and use. While a stop waits, and after it gave up, these are who is in its way.
 //
 // `fd`: where to; stays the caller's. A reader that takes nothing is waited for, two seconds in all.
 //

@@ -56,7 +56,7 @@ pub(crate) fn dump(fd: i32) -> bool {
     if let Some(field) = refused {
         let _ = writeln!(out, "start refused: a running runtime cannot change {field}");
     }
-    let _ = lifecycle::entering(|| {
+    lifecycle::looking(|| {
         let geometry = STACKS.geometry();
         let _ = writeln!(
             out,
@@ -68,7 +68,6 @@ pub(crate) fn dump(fd: i32) -> bool {
         for (tid, m) in gmp::each_bound() {
             dump_thread(&mut out, tid, m);
         }
-        Ok(())
     });
     out.flush()
 }

@@ -78,7 +78,7 @@ pub unsafe extern "C" fn wharf_stats_read(out: *mut wharf_stats) -> c_int {
 /// Prints what the runtime has, as text for people: its state and sizes, and for each attached
 /// thread a line with its M (`M3`, the number of wharf's record of it), tid, name, state and depth
 /// of callbacks, then a line for each managed stack that it holds (`goroutine 3`, the number of the
-/// stack) with its bounds and use.
+/// stack) with its bounds and use. While a stop waits, and after it gave up, these are who is in its way.
 ///
 /// `fd`: where to; stays the caller's. A reader that takes nothing is waited for, two seconds in all.
 ///

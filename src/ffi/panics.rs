@@ -25,7 +25,8 @@ pub use crate::report::wharf_fatal_fn;
 ///
 /// `msg`: a string, copied; NULL is said to be NULL. Line breaks are indented.
 ///
-/// Never returns. Context: any. Signals: safe where it is fatal; else it allocates. Source: Go's panic.
+/// Never returns. Without memory for a panic that is waited for, it is fatal. Context: any. Signals: safe
+/// where it is fatal; else it allocates. Source: Go's panic.
 ///
 /// # Safety
 /// `msg` is NULL or a string.

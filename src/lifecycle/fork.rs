@@ -4,7 +4,7 @@
 //! warm call, which works on in the child as it did: its M and stack are its own. Asked wherever
 //! somebody looks at other threads, or takes what they may have had in hand.
 
-use super::{ENTERING, FRESH, LOCK, RUNNING, STARTING, STATE, STOPPED, STOPPING};
+use super::{ENTERING, FRESH, LOCK, LOOKING, RUNNING, STARTING, STATE, STOPPED, STOPPING, TAKING};
 use crate::base::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::{gmp, signal, sys};
 
@@ -64,6 +64,8 @@ pub(super) fn look() {
 fn start_afresh() {
     let _errno = sys::ErrnoGuard::new();
     ENTERING.store(0, Ordering::Relaxed);
+    LOOKING.store(0, Ordering::Relaxed);
+    TAKING.store(false, Ordering::Relaxed);
     LOCK.after_fork();
     gmp::after_fork();
     signal::after_fork();

@@ -45,10 +45,15 @@ static STATE: AtomicU32 = AtomicU32::new(FRESH);
 /// Threads that are between the look at STATE and a bound M: stop waits for them.
 static ENTERING: AtomicU32 = AtomicU32::new(0);
 
+/// Threads that look at what there is, stopping or not, and whether a stop is about to take it away: it
+/// waits for them.
+static LOOKING: AtomicU32 = AtomicU32::new(0);
+static TAKING: AtomicBool = AtomicBool::new(false);
+
 /// What start makes and stop undoes.
 struct Runtime {
     starts: u32,
-    /// Whether it was ever launched since the library was loaded.
+    /// Whether an exit of the process will be told.
     launched: bool,
     own: Option<sys::SelfReference>,
     hook: Option<panic::Hook>,
@@ -107,14 +112,14 @@ pub(crate) fn start(config: Config<'_>) -> Result<(), Status> {
         launch(&config, &mut runtime)?;
     }
     if runtime.starts == 0 {
+        // From here on `dlclose` unloads nothing. Not at a lazy start, and not before the state is told:
+        // a first call may not wait for the loader's lock. Without it the runtime runs as after such a call.
+        runtime.own = sys::self_reference(start as *const _).map_err(|()| WHARF_ENOMEM)?;
         report::set_upstairs(&UPSTAIRS);
         config.report.set();
         if config.signals != WHARF_SIGNALS_NONE {
             signal::install(config.fault_policy == WHARF_FAULTS_PANIC);
         }
-        // From here on `dlclose` unloads nothing. Not at a lazy start: that may not wait for the
-        // loader's lock.
-        runtime.own = sys::self_reference(start as *const _);
     }
     runtime.starts += 1;
     Ok(())
@@ -224,6 +229,13 @@ fn prepare(config: &Config<'_>, runtime: &mut Runtime) -> Result<(), Status> {
     core::hint::black_box(&raw const AT_UNLOAD);
     let or = |asked: usize, default: usize| if asked == 0 { default } else { asked };
     arch::tls_settle();
+    // What must succeed goes first: a start that fails leaves nothing behind.
+    if !runtime.launched {
+        runtime.launched = sys::call_at_exit(note_exit);
+    }
+    if !runtime.launched {
+        return Err(WHARF_ENOMEM);
+    }
     let max_threads = or(config.max_threads as usize, gmp::MAX_THREADS as usize) as u32;
     gmp::table_create(max_threads).ok_or(WHARF_ENOMEM)?;
     gmp::STACKS.configure(Geometry {
@@ -235,10 +247,6 @@ fn prepare(config: &Config<'_>, runtime: &mut Runtime) -> Result<(), Status> {
         depth => depth,
     });
     gmp::exit_key_create();
-    if !runtime.launched {
-        runtime.launched = true;
-        sys::call_at_exit(note_exit);
-    }
     runtime.hook = Some(panic::Hook::install());
     REFUSED.store(NONE, Ordering::Relaxed);
     Ok(())
@@ -247,11 +255,26 @@ fn prepare(config: &Config<'_>, runtime: &mut Runtime) -> Result<(), Status> {
 /// Runs `bind` while stop waits for it. `Err` if the runtime does not run. `[sig]`
 pub(crate) fn entering<T>(bind: impl FnOnce() -> Result<T, Status>) -> Result<T, Status> {
     fork::look();
+    // Already here, so that a storm of calls that are turned away does not keep a stop waiting.
+    must_run()?;
     // SeqCst, both: either stop sees us entering, or we see it stopping. Pairs with `stop`.
     ENTERING.fetch_add(1, Ordering::SeqCst);
     let result = must_run().and_then(|()| bind());
     ENTERING.fetch_sub(1, Ordering::SeqCst);
     result
+}
+
+/// Runs `look` while no stop takes anything away; not at all if there is nothing to look at. `[sig]`
+pub(crate) fn looking(look: impl FnOnce()) {
+    fork::look();
+    // SeqCst, both: either stop sees us looking, or we see it taking. Pairs with `wait_until_quiet`.
+    LOOKING.fetch_add(1, Ordering::SeqCst);
+    // In this order: a stop that ends between the two was waiting for us.
+    let taking = TAKING.load(Ordering::SeqCst);
+    if !taking && matches!(STATE.load(Ordering::SeqCst), RUNNING | STOPPING) {
+        look();
+    }
+    LOOKING.fetch_sub(1, Ordering::SeqCst);
 }
 
 /// Ends the runtime: no callback is on when it returns `Ok`, and none begins after.
@@ -269,6 +292,7 @@ pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> 
     }
     STATE.store(STOPPING, Ordering::SeqCst);
     if !wait_until_quiet(until_ns) {
+        TAKING.store(false, Ordering::SeqCst);
         // The spare ones too: a thread that ended meanwhile has left a closed gate. Before we run again: a
         // handler that interrupts us here is turned away, and waits for no gate that we have to open.
         gmp::each_m().for_each(gmp::M::reopen);
@@ -290,7 +314,8 @@ pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> 
     report::forget();
     runtime.starts = 0;
     let own = runtime.own.take();
-    STATE.store(STOPPED, Ordering::Release);
+    STATE.store(STOPPED, Ordering::SeqCst);
+    TAKING.store(false, Ordering::SeqCst);
     Ok(own)
 }
 
@@ -321,7 +346,7 @@ extern "C" fn at_unload() {
     fork::unwatch();
 }
 
-/// Closes every gate and waits until no callback is on; false at the deadline.
+/// Closes every gate and waits until no callback is on, and nobody looks in; false at the deadline.
 ///
 /// Twice. Behind a closing gate a callback begins only inside another: an M that was seen quiet once
 /// has none any more. A handler that interrupts an entry may still look at its stacks, though, and is
@@ -358,6 +383,13 @@ fn wait_until_quiet(until_ns: i64) -> bool {
             if !m.quiet() && !nap() {
                 return false;
             }
+        }
+    }
+    // From here on nobody begins to look. SeqCst, both: pairs with `looking`.
+    TAKING.store(true, Ordering::SeqCst);
+    while LOOKING.load(Ordering::SeqCst) != 0 {
+        if !nap() {
+            return false;
         }
     }
     true

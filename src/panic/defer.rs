@@ -52,7 +52,11 @@ fn push_deferred(on: &'static GStack, f: EntryFn, arg: *mut c_void) -> Option<()
 /// Where the frames of `on` end: at `sp`, or where it left its stack.
 #[inline(always)]
 pub(super) fn top_of(on: &GStack, sp: usize) -> usize {
-    if on.contains(sp) { sp } else { on.sched_sp() }
+    match on.sched_sp() {
+        _ if on.contains(sp) => sp,
+        0 => reach::left_at(on),
+        out => out,
+    }
 }
 
 /// What was deferred in a call from the host: called by the switch when its function has returned.

@@ -37,6 +37,19 @@ pub(super) fn innermost() -> Option<&'static GStack> {
     innermost.or_else(gmp::innermost_g)
 }
 
+/// Where the frames from here come to `on`, which is not out by the books: another copy of wharf's, or a
+/// handler, runs inside its callback. 0 if they do not.
+#[cold]
+#[inline(never)]
+pub(super) fn left_at(on: &GStack) -> usize {
+    let mut at = 0;
+    unwind::backtrace(&mut |frame| {
+        at = if on.contains(frame.sp()) { frame.sp() } else { 0 };
+        at == 0 && frame.pc() != 0
+    });
+    at
+}
+
 /// Whether unwinding from here comes to the switch of `scope`. Where it comes to a frame without
 /// tables, the stack itself is looked at.
 pub(super) fn leads_to(scope: Scope) -> bool {

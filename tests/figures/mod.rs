@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use crate::support;
 use support::build::Workshop;
 use support::can_use;
-use support::head::Source;
+use support::head::{Library, Source, With};
 
 /// What hosts count: the same in every run.
 const COUNTS: [(&str, &str); 5] = [
@@ -81,7 +81,11 @@ impl Bench {
         let source = Source {
             stem: format!("bench_{name}"),
             files: file.into_iter().collect(),
-            libraries: if name == "calls" { vec![dir.join("bare.c")] } else { Vec::new() },
+            libraries: if name == "calls" {
+                vec![Library { file: dir.join("bare.c"), with: With::Nothing }]
+            } else {
+                Vec::new()
+            },
             // Without frame pointers, as programs are; a change of the header is a change of the command.
             cflags: vec!["-O2".to_string(), "-fomit-frame-pointer".to_string(), stamp],
             linked: false,

@@ -1,11 +1,12 @@
 //! Compiles the hosts into `target/scenarios`, when they or their flags have changed.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
-use super::head::Source;
+use super::head::{Source, With};
 use super::{root, shown, target_dir};
 
 /// What every host is compiled with. There is no library here: hosts open it.
@@ -53,19 +54,31 @@ impl Workshop {
     /// Builds the host of a scenario, and the libraries that it brings.
     pub fn build(&self, source: &Source) -> Result<PathBuf, String> {
         for library in &source.libraries {
-            let stem = library.file_stem().expect("a file has a name").to_string_lossy();
+            let stem = library.file.file_stem().expect("a file has a name").to_string_lossy();
             let flags = ["-shared".to_string(), "-fPIC".to_string()];
-            self.compile(std::slice::from_ref(library), &flags, &self.dir.join(format!("{stem}.so")), &[])?;
+            let (end, last) = match library.with {
+                With::Nothing => ("", Vec::new()),
+                With::Shared => ("", self.link_flags()),
+                With::Static => {
+                    let archive = self.library.with_file_name("libwharf.a").display().to_string();
+                    ("_static", [&archive, "-lgcc_s", "-ldl", "-lm"].map(String::from).to_vec())
+                }
+            };
+            let out = self.dir.join(format!("{stem}{end}.so"));
+            self.compile(std::slice::from_ref(&library.file), &flags, &out, &last)?;
         }
         let mut last = vec!["-ldl".to_string(), "-lm".to_string()];
         if source.linked {
-            let dir = self.library.parent().expect("a file stands in a directory");
-            last.push(self.library.display().to_string());
-            last.push(format!("-Wl,-rpath,{}", dir.display()));
+            last.extend(self.link_flags());
         }
         let host = self.dir.join(&source.stem);
         self.compile(&source.files, &source.cflags, &host, &last)?;
         Ok(host)
+    }
+
+    fn link_flags(&self) -> Vec<String> {
+        let dir = self.library.parent().expect("a file stands in a directory");
+        vec![self.library.display().to_string(), format!("-Wl,-rpath,{}", dir.display())]
     }
 
     fn compile(
@@ -80,7 +93,9 @@ impl Workshop {
         command.current_dir(root()).args(FLAGS).args(flags).args(files).arg("-o").arg(out).args(last);
         let line = shown(&command);
         let record = PathBuf::from(format!("{}.command", out.display()));
-        let newest = files.iter().map(|file| changed(file)).max().flatten().max(self.headers);
+        // What is linked may be an archive.
+        let used = files.iter().map(PathBuf::as_path).chain(last.iter().map(Path::new));
+        let newest = used.map(changed).max().flatten().max(self.headers);
         if changed(out) >= newest && fs::read_to_string(&record).is_ok_and(|before| before == line) {
             return Ok(());
         }
@@ -103,6 +118,16 @@ pub fn compiler(cpp: bool) -> Command {
     let mut command = Command::new(found.path());
     command.args(found.args());
     command
+}
+
+/// Whether the C compiler makes programs with this flag.
+pub fn takes_flag(flag: &str) -> bool {
+    let mut command = compiler(false);
+    command.args([flag, "-o", "/dev/null", "-xc", "-"]).stderr(Stdio::null()).stdin(Stdio::piped());
+    let Ok(mut child) = command.spawn() else { return false };
+    let written =
+        child.stdin.take().is_some_and(|mut text| text.write_all(b"int main(void) { return 0; }").is_ok());
+    child.wait().is_ok_and(|status| status.success()) && written
 }
 
 /// The directory of what `make lib` builds, which has been done then.

@@ -18,11 +18,13 @@
 //! | `source:` | where the scenario comes from |
 //! | `also: f.c` | further sources of the host, in the same directory |
 //! | `library: f.c` | built as `f.so`, which the host finds in `$SCENARIO_DIR` |
+//! | `plugin: f.c` | the same, linked with libwharf |
+//! | `static: f.c` | built as `f_static.so`, with libwharf.a in it |
 //! | `cflags:` | further flags for compiler and linker |
 //! | `linked: yes` | the host is linked with libwharf, instead of opening it |
 //! | `args:`, `env: X=Y`, `timeout:` | arguments, environment (`X=` alone takes it away), seconds (default 20) |
 //! | `wrap: tool ...` | run under a tool; the host and its arguments follow; `'...'` keeps words together |
-//! | `needs: tool` | skipped where the tool is missing; with `CI=true` that is a failure |
+//! | `needs: tool`, `needs: -flag` | skipped where the tool, or what the compiler wants for the flag, is missing; with `CI=true` that is a failure |
 //! | `arch: x86_64` | not for other CPUs |
 //! | `serial: yes` | nothing else runs beside it |
 //! | `status: 0`, `status: signal SIGABRT` | how it ends (default 0) |
@@ -79,12 +81,26 @@ pub struct Case {
     pub json: bool,
 }
 
+/// A library that a host brings.
+pub struct Library {
+    pub file: PathBuf,
+    pub with: With,
+}
+
+/// Which wharf is linked into it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum With {
+    Nothing,
+    Shared,
+    Static,
+}
+
 /// One host: its sources, and its cases.
 pub struct Source {
     /// The name of the main file without its extension.
     pub stem: String,
     pub files: Vec<PathBuf>,
-    pub libraries: Vec<PathBuf>,
+    pub libraries: Vec<Library>,
     pub cflags: Vec<String>,
     pub linked: bool,
     pub cases: Vec<Case>,
@@ -111,7 +127,9 @@ impl Source {
             }
         }
         for part in parts {
-            let used = sources.iter().any(|one| one.files.contains(part) || one.libraries.contains(part));
+            let used = sources.iter().any(|one| {
+                one.files.contains(part) || one.libraries.iter().any(|library| library.file == **part)
+            });
             if !used {
                 return Err(format!("{}: no head comment, and no scenario names it", part.display()));
             }
@@ -196,12 +214,19 @@ fn split_key(line: &str) -> Option<(&str, &str)> {
 }
 
 impl Source {
+    fn bring(&mut self, dir: &Path, files: &str, with: With) {
+        let library = |file| Library { file: dir.join(file), with };
+        self.libraries.extend(files.split_whitespace().map(library));
+    }
+
     /// Takes a key that holds for the whole file; false if it is not one.
     fn set(&mut self, dir: &Path, key: &str, value: &str) -> bool {
         match key {
             "source" => {}
             "also" => self.files.extend(value.split_whitespace().map(|file| dir.join(file))),
-            "library" => self.libraries.extend(value.split_whitespace().map(|file| dir.join(file))),
+            "library" => self.bring(dir, value, With::Nothing),
+            "plugin" => self.bring(dir, value, With::Shared),
+            "static" => self.bring(dir, value, With::Static),
             "cflags" => self.cflags.extend(words(value)),
             "linked" => self.linked = value == "yes",
             _ => return false,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::build::Workshop;
+use super::build::{Workshop, takes_flag};
 use super::head::{Case, Status};
 use super::{Outcome, check, have_tool};
 
@@ -25,13 +25,13 @@ pub struct Ran {
 
 /// Runs a case and compares; `host` is the built host, or what the compiler said.
 pub fn case(case: &Case, host: Result<&PathBuf, &String>, workshop: &Workshop) -> Outcome {
+    if let Some(outcome) = cannot_run(case) {
+        return outcome;
+    }
     let host = match host {
         Ok(host) => host,
         Err(why) => return Outcome::Failed(format!("does not compile:\n{why}")),
     };
-    if let Some(outcome) = cannot_run(case) {
-        return outcome;
-    }
     let command = command(case, host, workshop);
     let line = format!(
         "WHARF_LIB={} SCENARIO_DIR={} {}",
@@ -80,7 +80,8 @@ fn cannot_run(case: &Case) -> Option<Outcome> {
     if !case.arch.is_empty() && !case.arch.iter().any(|arch| arch == std::env::consts::ARCH) {
         return Some(Outcome::Skipped(format!("only for {}", case.arch.join(", "))));
     }
-    let missing = case.needs.iter().find(|tool| !have_tool(tool))?;
+    let has = |need: &String| if need.starts_with('-') { takes_flag(need) } else { have_tool(need) };
+    let missing = case.needs.iter().find(|need| !has(need))?;
     Some(Outcome::of_missing(format!("{missing} is missing")))
 }
 

@@ -65,11 +65,25 @@ pub(crate) fn read_file(path: &CStr, into: &mut [u8]) -> usize {
 
 /// The system's name for thread `tid` of this process, without its line break. `[sig]`
 pub(crate) fn thread_name(tid: i32, into: &mut [u8; 16]) -> &[u8] {
+    let len = read_of_thread(tid, "comm", into);
+    into[..len].trim_ascii_end()
+}
+
+/// Whether thread `tid` of this process has ended and only its number is kept. `[sig]`
+pub(super) fn is_zombie(tid: i32) -> bool {
+    // The number, the name in parentheses, the state.
+    let mut stat = [0; 64];
+    let len = read_of_thread(tid, "stat", &mut stat);
+    let name_end = stat[..len].iter().rposition(|&byte| byte == b')').unwrap_or(len);
+    stat.get(name_end + 2).is_some_and(|&state| state == b'Z')
+}
+
+/// As [`read_file`], of a file that the kernel has for thread `tid` of this process.
+fn read_of_thread(tid: i32, file: &str, into: &mut [u8]) -> usize {
     use core::fmt::Write;
     let mut path = Path { bytes: [0; 48], len: 0 };
-    let _ = write!(path, "/proc/self/task/{tid}/comm\0");
-    let len = CStr::from_bytes_until_nul(&path.bytes).map_or(0, |path| read_file(path, into));
-    into[..len].trim_ascii_end()
+    let _ = write!(path, "/proc/self/task/{tid}/{file}\0");
+    CStr::from_bytes_until_nul(&path.bytes).map_or(0, |path| read_file(path, into))
 }
 
 /// A short path, written by format.

@@ -11,18 +11,28 @@ pub(crate) struct SelfReference(*mut c_void);
 // SAFETY: a loader's handle may be used from any thread.
 unsafe impl Send for SelfReference {}
 
-/// Takes a reference on the object that holds `symbol`. `None` where there is nothing to refer to:
-/// wharf is part of the program itself.
-pub(crate) fn self_reference(symbol: *const c_void) -> Option<SelfReference> {
+/// Takes a reference on the object that holds `symbol`. `Ok(None)` where there is nothing to refer to:
+/// wharf is part of the program itself, or a libc that unloads nothing is. `Err`: the loader refused.
+pub(crate) fn self_reference(symbol: *const c_void) -> Result<Option<SelfReference>, ()> {
+    if cfg!(target_env = "musl") {
+        return Ok(None);
+    }
     let mut info = MaybeUninit::<libc::Dl_info>::uninit();
     // SAFETY: `info` is written when the answer is not 0; the name lives as long as the object.
     let handle = unsafe {
-        if libc::dladdr(symbol, info.as_mut_ptr()) == 0 {
-            return None;
+        if libc::dladdr(symbol, info.as_mut_ptr()) == 0 || is_program(info.assume_init_ref().dli_fbase) {
+            return Ok(None);
         }
         libc::dlopen(info.assume_init_ref().dli_fname, libc::RTLD_NOW | libc::RTLD_NOLOAD)
     };
-    (!handle.is_null()).then_some(SelfReference(handle))
+    if handle.is_null() { Err(()) } else { Ok(Some(SelfReference(handle))) }
+}
+
+/// Whether the object at `base` is the program: it begins with the headers that the kernel told of.
+fn is_program(base: *const c_void) -> bool {
+    // SAFETY: reads the auxiliary vector.
+    let headers = unsafe { libc::getauxval(libc::AT_PHDR) } as usize;
+    headers.wrapping_sub(base as usize) < super::page_bytes()
 }
 
 impl SelfReference {
@@ -52,10 +62,17 @@ static IN_BASE_NAMESPACE: AtomicBool = AtomicBool::new(true);
 // wait for it, for a library's initialiser may wait for that thread.
 #[used]
 #[unsafe(link_section = ".init_array")]
-static ASK_AT_LOAD: extern "C" fn() = ask_namespace;
+static ASK_AT_LOAD: extern "C" fn() = at_load;
+
+extern "C" fn at_load() {
+    ask_namespace();
+    // The unwinder of each namespace makes a table at its first use, without which it aborts when a panic
+    // of another namespace's wharf passes our frames.
+    crate::sys::unwind::backtrace(&mut |_| false);
+}
 
 #[cfg(target_env = "gnu")]
-extern "C" fn ask_namespace() {
+fn ask_namespace() {
     const RTLD_DL_LINKMAP: libc::c_int = 2;
     const RTLD_DI_LMID: libc::c_int = 1;
     const LM_ID_BASE: libc::c_long = 0;
@@ -83,15 +100,15 @@ extern "C" fn ask_namespace() {
 
 /// musl has no namespaces.
 #[cfg(target_env = "musl")]
-extern "C" fn ask_namespace() {}
+fn ask_namespace() {}
 
-/// Has `at_exit` called when the process exits, before any library's finalisers. Once per load: what
-/// was asked before is forgotten when the library is unloaded.
-pub(crate) fn call_at_exit(at_exit: extern "C" fn(*mut c_void)) {
+/// Has `at_exit` called when the process exits, before any library's finalisers; false if there is no
+/// memory. Once per load: what was asked before is forgotten when the library is unloaded.
+pub(crate) fn call_at_exit(at_exit: extern "C" fn(*mut c_void)) -> bool {
     unsafe extern "C" {
         fn __cxa_atexit(f: extern "C" fn(*mut c_void), arg: *mut c_void, dso: *const c_void) -> libc::c_int;
         static __dso_handle: c_void;
     }
     // SAFETY: the function stays until this library goes, which forgets it.
-    unsafe { __cxa_atexit(at_exit, ptr::null_mut(), &raw const __dso_handle) };
+    unsafe { __cxa_atexit(at_exit, ptr::null_mut(), &raw const __dso_handle) == 0 }
 }

@@ -19,7 +19,9 @@ pub(crate) fn getpid() -> i32 {
 pub(crate) fn thread_lives(tid: i32) -> bool {
     // SAFETY: signal 0 is never delivered.
     let status = unsafe { libc::syscall(libc::SYS_tgkill, getpid(), tid, 0) };
-    status == 0 || super::errno() != libc::ESRCH
+    let is_there = status == 0 || super::errno() != libc::ESRCH;
+    // The main thread's stays as long as the process.
+    is_there && !(tid == getpid() && super::io::is_zombie(tid))
 }
 
 /// The bounds of the calling thread's own stack; empty if they cannot be had. Allocates.
