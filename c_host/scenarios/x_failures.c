@@ -144,7 +144,8 @@ int sigaction(int number, const struct sigaction *action, struct sigaction *befo
 {
     typedef int fn(int, const struct sigaction *, struct sigaction *);
     REAL(fn, "sigaction")
-    return FAILS("sigaction", EINVAL) ? -1 : real(number, action, before);
+    int may_fail = action != NULL && action->sa_handler != SIG_DFL; /* asking and giving back do not */
+    return may_fail && FAILS("sigaction", EINVAL) ? -1 : real(number, action, before);
 }
 
 int sigaltstack(const stack_t *stack, stack_t *before)

@@ -14,6 +14,7 @@
  * args: 500 all
  * needs: valgrind
  * wrap: valgrind -q --error-exitcode=9
+ * stderr!~ ^==
  */
 #include "scenario.h"
 
