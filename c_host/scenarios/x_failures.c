@@ -16,6 +16,7 @@
 #include "scenario.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/mman.h>
@@ -187,7 +188,7 @@ long syscall(long number, ...)
 
 /* ---- what is done while they fail ---- */
 
-enum { DEFERRED = 1000, TOUCHED = 256 << 10 };
+enum { BESIDE = 3, DEFERRED = 1000, TOUCHED = 256 << 10 };
 
 static int strict; /* nothing fails any more */
 
@@ -286,10 +287,10 @@ static void all_calls(void)
     deferred_calls();
     if (with_panics)
         tries();
-    pthread_t threads[3];
-    for (int i = 0; i < 3; i++)
+    pthread_t threads[BESIDE];
+    for (int i = 0; i < BESIDE; i++)
         threads[i] = spawn(0, attaches, NULL);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < BESIDE; i++)
         join(threads[i]);
 }
 
@@ -356,9 +357,30 @@ static void one_load(long number)
     CHECK_EQ(dlclose(library), 0);
 }
 
+static pthread_barrier_t all_here;
+
+static void *meet(UNUSED void *arg)
+{
+    pthread_barrier_wait(&all_here);
+    return NULL;
+}
+
+/* The libc keeps so many stacks of ended threads as there were threads at a time, and heaps of theirs. */
+static void settle_libc(void)
+{
+    pthread_t threads[BESIDE];
+    CHECK_EQ(mallopt(M_ARENA_MAX, 1), 1);
+    CHECK_EQ(pthread_barrier_init(&all_here, NULL, BESIDE), 0);
+    for (int i = 0; i < BESIDE; i++)
+        threads[i] = spawn(0, meet, NULL);
+    for (int i = 0; i < BESIDE; i++)
+        join(threads[i]);
+}
+
 static void child(long number)
 {
     alarm(20);
+    settle_libc();
     one_load(0);
     one_load(0); /* the libc's own memory is warm */
     long mappings = map_count(), kb = figure("/proc/self/status", "VmSize");
