@@ -33,15 +33,16 @@ fn scenarios() {
             list.push((case, host));
         }
     }
-    let told =
-        |(case, host): (&Case, &Result<_, _>)| run::case(case, host.as_ref(), &workshop).told(&case.name);
+    let told = |(case, host): (&Case, &Result<_, _>)| {
+        (run::case(case, host.as_ref(), &workshop).told(&case.name), case.name.clone())
+    };
     let mut outcomes = in_parallel(BESIDE, shared, told);
     outcomes.extend(in_parallel(1, alone, told));
 
-    let count = |wanted: fn(&Outcome) -> bool| outcomes.iter().filter(|one| wanted(one)).count();
-    let failed = count(|one| matches!(one, Outcome::Failed(_)));
-    let passed = count(|one| matches!(one, Outcome::Passed));
-    let skipped = outcomes.len() - passed - failed;
-    println!("{passed} passed, {failed} failed, {skipped} skipped");
-    assert!(failed == 0, "{failed} scenarios failed");
+    let passed = outcomes.iter().filter(|(one, _)| matches!(one, Outcome::Passed)).count();
+    let failed: Vec<_> =
+        outcomes.iter().filter(|(one, _)| matches!(one, Outcome::Failed(_))).map(|(_, name)| name).collect();
+    let skipped = outcomes.len() - passed - failed.len();
+    println!("{passed} passed, {} failed, {skipped} skipped", failed.len());
+    assert!(failed.is_empty(), "scenarios that failed: {failed:?}");
 }

@@ -32,13 +32,14 @@ impl Outcome {
         }
     }
 
-    /// Prints one line for a case that passed, and all there is to know about one that did not.
+    /// Says at once, past the harness, what became of a case that did not pass.
     pub fn told(self, name: &str) -> Outcome {
-        match &self {
-            Outcome::Passed => println!("ok      {name}"),
-            Outcome::Skipped(why) => println!("skipped {name}: {why}"),
-            Outcome::Failed(why) => println!("FAILED  {name}\n        {}", why.replace('\n', "\n        ")),
-        }
+        let line = match &self {
+            Outcome::Passed => return self,
+            Outcome::Skipped(why) => format!("skipped {name}: {why}\n"),
+            Outcome::Failed(why) => format!("FAILED  {name}\n{why}\n").replace('\n', "\n        "),
+        };
+        drop(writeln!(std::io::stderr(), "\n{}", line.trim_end()));
         self
     }
 }

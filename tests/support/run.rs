@@ -13,6 +13,10 @@ use super::{Outcome, check, have_tool};
 /// More output than this is a host gone wild.
 const MAX_OUTPUT_BYTES: u64 = 16 << 20;
 
+/// A case may take this many times as long as it says: the limit is to end a host that hangs, not to
+/// time one on a machine that is busy with other things.
+const PATIENCE: u32 = 5;
+
 /// What a case did.
 pub struct Ran {
     /// How it ended.
@@ -115,7 +119,7 @@ fn run(case: &Case, mut command: Command, workshop: &Workshop) -> std::io::Resul
     let [out, err] = ["stdout", "stderr"].map(|end| PathBuf::from(format!("{}.{end}", base.display())));
     command.stdin(Stdio::null()).stdout(File::create(&out)?).stderr(File::create(&err)?).process_group(0);
     let mut child = command.spawn()?;
-    let killed = watch(&child, case.timeout, [&out, &err]);
+    let killed = watch(&child, case.timeout * PATIENCE, [&out, &err]);
     end_group(&child);
     let status = child.wait()?;
     let status = match status.signal() {
