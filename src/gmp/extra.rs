@@ -129,7 +129,8 @@ pub(crate) fn putextram(m: &'static M) {
     let number = m.number.load(Ordering::Relaxed);
     let less = |surplus: u32| surplus.checked_sub(1);
     let surplus = SURPLUS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok();
-    if surplus {
+    // A stack that a trim looks at stays where it is, as long as the M does.
+    if surplus && m.gate.close_open() {
         m.disarm();
     }
     owner_of(number).put_back();

@@ -17,6 +17,7 @@ pub(crate) const HELD: u32 = 2;
 /// A stop waits: a callback begins only inside one that is on.
 pub(crate) const CLOSING: u32 = 3;
 
+#[derive(Default)]
 #[repr(C)]
 pub(crate) struct Gate {
     /// 1 while a callback is on the home stack, or was when its thread jumped away. A flag and not
@@ -54,7 +55,7 @@ impl Gate {
         self.enter_home_anyway();
         // [gate] The other side's barrier makes this compiler fence a full one.
         compiler_fence(Ordering::SeqCst);
-        self.state() == OPEN
+        self.is_open()
     }
 
     /// As [`enter_home`](Gate::enter_home), inside another callback: whatever the gate says.
@@ -91,8 +92,7 @@ impl Gate {
         self.more.store(0, Ordering::Relaxed);
     }
 
-    /// [`OPEN`], [`CLOSED`], [`HELD`] or [`CLOSING`], as far as one can know.
-    #[inline(always)]
+    /// [`OPEN`], [`CLOSED`], [`HELD`] or [`CLOSING`], by a look.
     pub(crate) fn state(&self) -> u32 {
         self.state.load(Ordering::Relaxed)
     }
@@ -100,6 +100,12 @@ impl Gate {
     /// For a stop: [`CLOSING`], then [`CLOSED`].
     pub(super) fn close(&self, state: u32) {
         self.state.store(state, Ordering::Relaxed);
+    }
+
+    /// For who has claimed the M: closes it, if it is open; no trim holds it from then on. Acquire: as in
+    /// `is_open`.
+    pub(super) fn close_open(&self) -> bool {
+        self.state.compare_exchange(OPEN, CLOSED, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     /// Opens it, whoever closed it. Release: what was done behind it is done for whoever passes.
@@ -123,7 +129,8 @@ impl Gate {
         sys::futex_wake_all(&self.state);
     }
 
-    /// Whether the owner may try again. Acquire: pairs with `open`.
+    /// Whether the owner may begin. Acquire: pairs with `open`.
+    #[inline(always)]
     pub(crate) fn is_open(&self) -> bool {
         self.state.load(Ordering::Acquire) == OPEN
     }

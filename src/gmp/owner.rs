@@ -12,6 +12,7 @@ const SPARE: i32 = 0;
 const CLAIMED: i32 = -1;
 
 /// The word, in a table of its own so that a sweep reads sixteen in a line. All-zero is spare.
+#[derive(Default)]
 #[repr(transparent)]
 pub(super) struct Owner(AtomicI32);
 
@@ -74,6 +75,7 @@ impl Owner {
 
 /// An M's own sign that its thread has ended. Not 0: it has, and its TLS word says so too. A thread's
 /// end writes it by a plain store of libc's; see ARCHITECTURE.md, "A thread's end".
+#[derive(Default)]
 #[repr(transparent)]
 pub(super) struct End(AtomicUsize);
 

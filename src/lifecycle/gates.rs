@@ -1,17 +1,33 @@
 //! The rare side of the gate: a stop waits until no callback is on, a thread waits at a gate that is closed.
 
+use super::door::{RUNNING, STOPPING};
 use super::{DOOR, LOCK, entering};
 use crate::base::Status;
 use crate::base::atomic::Ordering;
 use crate::base::status::*;
 use crate::{gmp, signal, sys};
 
+/// Shuts door and gates: no callback is on when it returns true, and none begins after. At the deadline
+/// false, and all is open as before.
+pub(super) fn shut(until_ns: i64) -> bool {
+    DOOR.set(STOPPING);
+    if wait_until_quiet(until_ns) {
+        return true;
+    }
+    DOOR.end_taking();
+    // The spare ones too: a thread that ended meanwhile has left a closed gate. Before we run again: a
+    // handler that interrupts us here is turned away, and waits for no gate that we have to open.
+    gmp::each_m().for_each(gmp::M::reopen);
+    DOOR.set(RUNNING);
+    false
+}
+
 /// Closes every gate and waits until no callback is on, and nobody looks in; false at the deadline.
 ///
 /// Twice. Behind a closing gate a callback begins only inside another: an M that was seen quiet once
 /// has none any more. A handler that interrupts an entry may still look at its stacks, though, and is
 /// seen, as the entry says busy. Behind a closed gate it does not.
-pub(super) fn wait_until_quiet(until_ns: i64) -> bool {
+fn wait_until_quiet(until_ns: i64) -> bool {
     const NAP_NS: core::ops::Range<i64> = 20_000..1_000_000;
     let mut nap_ns = NAP_NS.start;
     // Waits a while; false at the deadline.

@@ -9,7 +9,6 @@ pub(crate) use gates::{at_closed_gate, wait_for_trim};
 pub(crate) use trim::trim;
 
 use door::{Door, FRESH, RUNNING, STARTING, STOPPED, STOPPING};
-use gates::wait_until_quiet;
 
 use crate::base::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::base::status::*;
@@ -260,13 +259,7 @@ pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> 
         runtime.starts -= 1;
         return Ok(None);
     }
-    DOOR.set(STOPPING);
-    if !wait_until_quiet(until_ns) {
-        DOOR.end_taking();
-        // The spare ones too: a thread that ended meanwhile has left a closed gate. Before we run again: a
-        // handler that interrupts us here is turned away, and waits for no gate that we have to open.
-        gmp::each_m().for_each(gmp::M::reopen);
-        DOOR.set(RUNNING);
+    if !gates::shut(until_ns) {
         return Err(WHARF_TIMEOUT);
     }
     gmp::getm().into_iter().for_each(signal::take_back);
