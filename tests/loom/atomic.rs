@@ -39,18 +39,26 @@ impl<T> Each<T> {
     }
 }
 
+/// Changed by each load: to find what comes in another order, loom looks back from a store to the last
+/// access of the word only, and so past another thread's load to one of its own.
+type Looks = loom::sync::atomic::AtomicU32;
+
 macro_rules! atomics {
     ($($name:ident $value:ty),*) => { $(
-        pub(crate) struct $name($value, Each<loom::sync::atomic::$name>);
+        pub(crate) struct $name($value, Each<(loom::sync::atomic::$name, Looks)>);
 
         impl $name {
             pub(crate) const fn new(value: $value) -> $name {
                 $name(value, Each::new())
             }
             fn it(&self) -> &loom::sync::atomic::$name {
-                self.1.get(|| loom::sync::atomic::$name::new(self.0))
+                &self.both().0
+            }
+            fn both(&self) -> &(loom::sync::atomic::$name, Looks) {
+                self.1.get(|| (loom::sync::atomic::$name::new(self.0), Looks::new(0)))
             }
             pub(crate) fn load(&self, order: Ordering) -> $value {
+                self.both().1.fetch_add(0, Ordering::Relaxed);
                 self.it().load(order)
             }
             pub(crate) fn store(&self, value: $value, order: Ordering) {

@@ -33,7 +33,7 @@ fn still(m: &'static gmp::M, tid: i32) -> bool {
 #[test]
 fn a_thread_of_the_same_id_keeps_its_m() {
     for detached in [false, true] {
-        model(Some(2), move || {
+        model(Some(3), move || {
             begin(1);
             leave_behind(detached);
             sys::set_lives(5, false);
@@ -44,10 +44,8 @@ fn a_thread_of_the_same_id_keeps_its_m() {
                     assert!(call(m, || {}).is_ok());
                 }
             });
-            let other = host(2, gmp::sweep);
             gmp::sweep();
             reborn.join().unwrap();
-            other.join().unwrap();
             gmp::sweep();
             assert!(bound().is_empty() || bound() == [5]);
             sys::set_lives(5, false);

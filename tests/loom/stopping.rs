@@ -6,7 +6,7 @@ use crate::{gmp, host, model};
 
 #[test]
 fn a_stop_waits_for_a_callback_and_turns_the_next_away() {
-    model(Some(3), || {
+    model(Some(4), || {
         begin(1);
         let m = attached(2);
         let caller = host(2, move || {
@@ -24,7 +24,7 @@ fn a_stop_waits_for_a_callback_and_turns_the_next_away() {
 
 #[test]
 fn a_stop_waits_for_who_attaches() {
-    model(Some(3), || {
+    model(Some(4), || {
         begin(1);
         let entrant = host(2, || match attach() {
             Ok(m) => drop(call(m, || {})),
@@ -37,7 +37,7 @@ fn a_stop_waits_for_who_attaches() {
 
 #[test]
 fn a_stop_that_gives_up_leaves_all_open() {
-    model(Some(3), || {
+    model(Some(4), || {
         begin(1);
         let m = attached(2);
         let caller = host(2, move || {
@@ -53,7 +53,7 @@ fn a_stop_that_gives_up_leaves_all_open() {
 
 #[test]
 fn calls_go_on_after_a_new_start() {
-    model(Some(2), || {
+    model(Some(4), || {
         begin(1);
         let m = attached(2);
         let caller = host(2, move || {
@@ -70,7 +70,7 @@ fn calls_go_on_after_a_new_start() {
 
 #[test]
 fn a_trim_touches_no_stack_in_use() {
-    model(Some(3), || {
+    model(Some(4), || {
         begin(1);
         let m = attached(2);
         let caller = host(2, move || {
