@@ -67,6 +67,12 @@ mod m {
             self.home.1.work();
         }
 
+        /// What a dump does.
+        pub(crate) fn look(&self) {
+            assert_ne!(self.home.0.load(Ordering::Relaxed), 0, "a look at no stack");
+            self.home.1.clean();
+        }
+
         /// A callback inside another.
         pub(crate) fn run_nested(&self) {
             self.gate.enter_more();

@@ -31,7 +31,8 @@ pub(crate) fn begin(limit: u32) {
     sys::begin();
     start(limit);
     drop(lock());
-    assert!(DOOR.nobody_enters());
+    assert!(DOOR.nobody_enters() && DOOR.nobody_looks());
+    DOOR.end_taking();
     // Of the list, and of what there is for each M.
     let ms: Vec<_> = (0..limit).map(|_| gmp::getextram().expect("an M")).collect();
     for m in ms {
@@ -61,7 +62,13 @@ pub(crate) fn stop(until_ns: i64) -> Result<(), Status> {
     gmp::sweep();
     gmp::each_m().for_each(M::disarm);
     DOOR.set(STOPPED);
+    DOOR.end_taking();
     Ok(())
+}
+
+/// Looks at the stacks, if there are any.
+pub(crate) fn look() {
+    DOOR.looking(|| gmp::each_m().for_each(M::look));
 }
 
 /// Binds the calling thread, as `needm` does.

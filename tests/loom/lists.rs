@@ -53,7 +53,7 @@ impl Things {
 
 #[test]
 fn a_thing_has_one_taker() {
-    model(Some(3), || {
+    model(Some(2), || {
         let things = Things::new(1);
         let turn = |things: Arc<Things>| move || things.take().into_iter().for_each(|n| things.give(n));
         let threads = [host(2, turn(things.clone())), host(3, turn(things.clone()))];

@@ -1,12 +1,12 @@
 //! The door and the gates: whoever enters, calls or attaches, a stop and a trim touch no stack that is in use.
 
 use crate::base::status::*;
-use crate::lifecycle::{attach, attached, begin, call, start, stop, trim};
+use crate::lifecycle::{attach, attached, begin, call, look, start, stop, trim};
 use crate::{gmp, host, model};
 
 #[test]
 fn a_stop_waits_for_a_callback_and_turns_the_next_away() {
-    model(Some(4), || {
+    model(Some(3), || {
         begin(1);
         let m = attached(2);
         let caller = host(2, move || {
@@ -81,5 +81,18 @@ fn a_trim_touches_no_stack_in_use() {
         assert!(trim().is_ok());
         caller.join().unwrap();
         assert!(call(m, || {}).is_ok());
+    });
+}
+
+#[test]
+fn a_stop_takes_nothing_from_who_looks() {
+    model(Some(4), || {
+        begin(1);
+        let looker = host(2, || {
+            look();
+            look();
+        });
+        assert!(stop(i64::MAX).is_ok());
+        looker.join().unwrap();
     });
 }
