@@ -101,7 +101,7 @@ fn who_detaches_may_attach_again() {
 
 #[test]
 fn a_trim_holds_an_m_whose_thread_ends() {
-    model(Some(3), || {
+    model(Some(2), || {
         begin(2);
         let m = attached(4);
         let trimmer = host(3, || assert!(trim().is_ok()));
