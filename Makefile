@@ -27,7 +27,7 @@ LOCK := $(if $(shell command -v flock),flock $(OUT)/lock)
 LIBRARIES := $(OUT)/$(SO) $(OUT)/$(SO).debug $(OUT)/libwharf.so $(OUT)/libwharf.a
 
 .DELETE_ON_ERROR:
-.PHONY: lib libraries demo test lint check bench soak header install uninstall clean help FORCE
+.PHONY: lib libraries demo test lint check model bench soak header install uninstall clean help FORCE
 .DEFAULT_GOAL := lib
 
 ## lib        the libraries: OUT/libwharf.so.0, libwharf.so, libwharf.so.0.debug, libwharf.a
@@ -146,6 +146,12 @@ lint:
 ## check      lint, and of the tests: house rules, headers, delivered files, README, gates
 check: lint lib
 	$(CARGO) test -q --test house --test header --test release --test readme --test gates
+
+## model      the lock-free parts, every order of their steps
+model:
+	@$(need_cargo)
+	RUSTFLAGS='--cfg loom' CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+		$(CARGO) test -q --release --test loom --target-dir $(CARGO_DIR)/model
 
 ## bench      the figures, as a table
 bench: lib

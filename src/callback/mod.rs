@@ -51,12 +51,12 @@ pub(crate) unsafe fn cgocallback<const TRY: bool>(f: EntryFn, arg: *mut c_void, 
 
 #[inline(always)]
 unsafe fn call<const TRY: bool>(f: EntryFn, arg: *mut c_void, m: &'static M, caught: Caught) -> Status {
-    if m.busy() {
+    if m.gate.busy() {
         // SAFETY: handed on.
         return unsafe { nested::<TRY>(f, arg, m, caught) };
     }
-    if !m.enter_home() {
-        m.leave_home();
+    if !m.gate.enter_home() {
+        m.gate.leave_home();
         // SAFETY: handed on.
         return unsafe { at_closed_gate::<TRY>(f, arg, m, caught) };
     }
@@ -100,7 +100,7 @@ impl Running {
             home.vacate();
         }
         self.m.count();
-        self.m.leave_home();
+        self.m.gate.leave_home();
     }
 }
 
@@ -275,11 +275,11 @@ unsafe fn elsewhere<const TRY: bool>(
     if let Err(status) = lifecycle::wait_for_trim(m) {
         return status;
     }
-    let gate = m.gate.load(Ordering::Relaxed);
+    let gate = m.gate.state();
     if gate != CLOSED && cfg!(not(wharf_mutate = "reap")) {
         reap(m, entry_sp);
     }
-    let alone = !m.busy();
+    let alone = !m.gate.busy();
     let is_on = || gate != CLOSED && m.stacks().any(|slot| slot.busy());
     if !alone && gate != OPEN && !is_on() {
         drop(errno);
@@ -368,10 +368,10 @@ impl Drop for Out<'_> {
 /// out on the host's stack. Allocates.
 pub(crate) fn reap_then_inside() -> bool {
     let Some(m) = getm() else { return false };
-    if m.busy() && gmp::getg().is_none() {
+    if m.gate.busy() && gmp::getg().is_none() {
         reap_thoroughly(m);
     }
-    m.busy()
+    m.gate.busy()
 }
 
 /// Ties the calling thread to an M, starting the runtime if nothing has. `[sig]` once it runs.
@@ -403,8 +403,8 @@ pub(crate) fn attach(name: Option<&CStr>, realtime: bool, touch_bytes: usize) ->
     }
     let m = needm()?;
     // As a call does: while we are on, no stop takes the stack away.
-    while !m.enter_home() {
-        m.leave_home();
+    while !m.gate.enter_home() {
+        m.gate.leave_home();
         lifecycle::at_closed_gate(m)?;
     }
     // SAFETY: [gate] as in `cgocallback`.
@@ -416,7 +416,7 @@ pub(crate) fn attach(name: Option<&CStr>, realtime: bool, touch_bytes: usize) ->
         m.realtime.store(realtime as u32, Ordering::Relaxed);
         home.touch(touch_bytes);
     }
-    m.leave_home();
+    m.gate.leave_home();
     if fits { Ok(()) } else { Err(WHARF_EINVAL) }
 }
 

@@ -27,7 +27,7 @@ pub(super) fn reap(m: &M, entry_sp: usize) {
 pub(super) fn reap_thoroughly(m: &M) {
     let sp = arch::stack_pointer();
     reap(m, sp);
-    if !m.busy() {
+    if !m.gate.busy() {
         return;
     }
     let own = sys::thread_stack();
@@ -45,5 +45,5 @@ pub(super) fn reap_thoroughly(m: &M) {
 /// them all away.
 fn busy_stacks(m: &M) -> impl Iterator<Item = &'static GStack> {
     let mut stacks = m.stacks();
-    core::iter::from_fn(move || if m.busy() { stacks.find(|slot| slot.busy()) } else { None })
+    core::iter::from_fn(move || if m.gate.busy() { stacks.find(|slot| slot.busy()) } else { None })
 }

@@ -78,7 +78,7 @@ fn dump_thread(out: &mut Printer, tid: i32, m: &M) {
     let name = given.split(|&byte| byte == 0).next().filter(|name| !name.is_empty());
     let mut system = [0; 16];
     let name = name.unwrap_or_else(|| sys::thread_name(tid, &mut system));
-    let depth = m.depth();
+    let depth = m.gate.depth();
     let out_on_host = m.stacks().any(|slot| slot.busy() && slot.sched_sp() != 0);
     let state = match (depth, out_on_host) {
         (0, _) => "outside",

@@ -2,28 +2,20 @@
 //! runtime/proc.go; here without a lock, so that a signal handler may do all of it.
 //!
 //! The table is a mapping of its own, never moved, and lives as long as any host thread is bound:
-//! such a thread may still write its end into it. An M belongs to whoever moved its owner word:
-//!
-//! | owner | meaning | next |
-//! |---|---|---|
-//! | `SPARE` 0 | in the list, or taken from it | the taker binds it: tid |
-//! | tid > 0 | bound to that thread | a sweep finds it ended, or detached: `CLAIMED` |
-//! | `CLAIMED` -1 | being freed | by the claimer: `SPARE`, or back to tid |
+//! such a thread may still write its end into it. Whose an M is: `owner.rs`.
 
 use core::ptr;
 
 use super::g::STACKS;
 use super::m::M;
+use super::owner::{Owner, Whose};
 use super::table::{self, MAX_THREADS, Table};
 use crate::base::Freelist;
-use crate::base::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use crate::base::atomic::{AtomicBool, AtomicU32, Ordering};
 use crate::sys;
 
 /// How much of its stack a spare M keeps.
 const KEEP_BYTES: usize = 16 << 10;
-
-const SPARE: i32 = 0;
-const CLAIMED: i32 = -1;
 
 static EXTRA: Freelist = Freelist::new();
 /// At so many Ms a taker sweeps before it makes one more.
@@ -41,7 +33,7 @@ fn table() -> &'static Table {
     table::get().expect("a table")
 }
 
-fn owner_of(number: u32) -> &'static AtomicI32 {
+fn owner_of(number: u32) -> &'static Owner {
     &table().owners[number as usize]
 }
 
@@ -61,7 +53,7 @@ pub(crate) fn table_create(limit: u32) -> Option<()> {
     LIMIT.store(limit, Ordering::Relaxed);
     SURPLUS.store(made().saturating_sub(limit), Ordering::Relaxed);
     EXTRA.clear();
-    for number in (0..made()).rev().filter(|&number| owner_of(number).load(Ordering::Relaxed) == SPARE) {
+    for number in (0..made()).rev().filter(|&number| matches!(owner_of(number).whose(), Whose::Nobodys)) {
         putextram(numbered(number));
     }
     Some(())
@@ -137,11 +129,11 @@ pub(crate) fn putextram(m: &'static M) {
     let number = m.number.load(Ordering::Relaxed);
     let less = |surplus: u32| surplus.checked_sub(1);
     let surplus = SURPLUS.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok();
-    if surplus {
+    // A stack that a trim looks at stays where it is, as long as the M does.
+    if surplus && m.gate.close_open() {
         m.disarm();
     }
-    // Release: pairs with the acquire of whoever claims or takes it.
-    owner_of(number).store(SPARE, Ordering::Release);
+    owner_of(number).put_back();
     // One too many stays out of the list until the next start.
     if !surplus {
         EXTRA.push(number, &m.link);
@@ -163,22 +155,14 @@ pub(crate) fn bind(m: &'static M, tid: i32) {
 /// Frees an M whose owner has our tid, and is not us: that thread is gone, and its tid has come
 /// round; or we have detached from it.
 fn free_namesake(tid: i32) {
-    for number in (0..made()).filter(|&number| owner_of(number).load(Ordering::Relaxed) == tid) {
-        if numbered(number).is_being_left() || !take_from(number, tid) {
-            continue;
-        }
+    for number in (0..made()).filter(|&number| owner_of(number).names(tid)) {
+        let m = numbered(number);
         // A handler on this thread may have bound it to us meanwhile.
-        if super::getm().is_some_and(|mine| ptr::eq(mine, numbered(number))) {
-            owner_of(number).store(tid, Ordering::Release);
-        } else {
+        let is_former = || !super::getm().is_some_and(|mine| ptr::eq(mine, m));
+        if !m.is_being_left() && owner_of(number).claim_from(tid, is_former) {
             retire(number);
         }
     }
-}
-
-/// Claims an M from its owner. Acquire: what that thread did is behind us.
-fn take_from(number: u32, tid: i32) -> bool {
-    owner_of(number).compare_exchange(tid, CLAIMED, Ordering::Acquire, Ordering::Relaxed).is_ok()
 }
 
 /// Makes a claimed M spare.
@@ -190,22 +174,7 @@ fn retire(number: u32) {
 
 /// Takes the M from its thread if that has ended.
 fn claim(number: u32) -> bool {
-    let owner = owner_of(number);
-    let tid = owner.load(Ordering::Relaxed);
-    if tid <= 0 || !gone(number, tid) || !take_from(number, tid) {
-        return false;
-    }
-    // Asked again now that it is ours: between the question and the claim, another may have freed
-    // the M and bound it to a thread of the same tid.
-    if gone(number, tid) {
-        return true;
-    }
-    owner.store(tid, Ordering::Release);
-    false
-}
-
-fn gone(number: u32, tid: i32) -> bool {
-    numbered(number).ended() || !sys::thread_lives(tid)
+    owner_of(number).claim(|tid| numbered(number).ended() || !sys::thread_lives(tid))
 }
 
 /// Clears what a former owner left on a claimed M.
@@ -224,7 +193,7 @@ pub(crate) fn sweep() {
         if claim(number) {
             retire(number);
         } else {
-            bound += u32::from(owner_of(number).load(Ordering::Relaxed) > 0);
+            bound += u32::from(matches!(owner_of(number).whose(), Whose::Of(_)));
         }
     }
     SWEEP_AT.store((2 * bound).max(SWEEP_FIRST), Ordering::Relaxed);
@@ -234,8 +203,8 @@ pub(crate) fn sweep() {
 pub(crate) fn each_bound() -> impl Iterator<Item = (i32, &'static M)> {
     // Without a table nothing was made.
     (0..made()).filter_map(|number| {
-        let tid = owner_of(number).load(Ordering::Acquire);
-        (tid > 0 && !numbered(number).ended()).then(|| (tid, numbered(number)))
+        let Whose::Of(tid) = owner_of(number).whose() else { return None };
+        (!numbered(number).ended()).then(|| (tid, numbered(number)))
     })
 }
 
@@ -259,10 +228,10 @@ pub(crate) fn after_fork() {
         let (m, owner) = (numbered(number), owner_of(number));
         // It may have been made, and no more.
         m.number.store(number, Ordering::Relaxed);
-        match owner.load(Ordering::Relaxed) {
-            SPARE => EXTRA.push(number, &m.link),
-            CLAIMED => retire(number),
-            _ => owner.store(survivor, Ordering::Relaxed),
+        match owner.whose() {
+            Whose::Nobodys => EXTRA.push(number, &m.link),
+            Whose::Claimed => retire(number),
+            Whose::Of(_) => owner.give(survivor),
         }
         m.reopen();
     }

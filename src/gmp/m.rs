@@ -3,27 +3,17 @@
 use core::ptr;
 
 use super::g::{GStack, STACKS};
+use super::gate::{CLOSED, Gate};
+use super::owner::{End, Owner};
 use super::scope::Kind;
 use crate::arch;
-use crate::base::atomic::{
-    AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence,
-};
+use crate::base::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence};
 use crate::sys::{self, Knot};
 
 /// A host thread's tie to wharf. The first line is what a call touches.
-///
-/// The rare side (stop, trim) and the owner meet by a plain store and a plain load each: the owner
-/// says that it is busy, then looks at `gate`; the other closes `gate`, asks for a process-wide
-/// barrier, then looks whether the owner is busy. One of the two sees the other (`[gate]`).
 #[repr(C, align(128))]
 pub(crate) struct M {
-    /// 1 while a callback is on the home stack, or was when its thread jumped away. A flag and not
-    /// part of a count: stored without a load, it keeps one call from waiting for the other.
-    home_busy: AtomicU32,
-    /// Callbacks on the other stacks.
-    more_busy: AtomicU32,
-    /// [`OPEN`], [`CLOSED`], [`HELD`] or [`CLOSING`].
-    pub(crate) gate: AtomicU32,
+    pub(crate) gate: Gate,
     /// The stack of the first call in; null until the M is armed.
     pub(crate) home: AtomicPtr<GStack>,
     /// Where a callback was last seen to run: a hint, checked against the stack pointer.
@@ -33,8 +23,8 @@ pub(crate) struct M {
     /// More stacks, for nested calls.
     pub(crate) more: AtomicPtr<GStack>,
 
-    /// Not 0: the thread has ended, and its TLS word says so too. See [`Knot`].
-    end: AtomicUsize,
+    /// See [`Knot`].
+    end: End,
     knot: core::cell::UnsafeCell<Knot>,
     /// Its number in the table.
     pub(crate) number: AtomicU32,
@@ -50,16 +40,6 @@ pub(crate) struct M {
 
 // SAFETY: the knot is written by the owner while nobody else looks at it.
 unsafe impl Sync for M {}
-
-/// A callback may begin.
-pub(crate) const OPEN: u32 = 1;
-/// The M has no stack, or a stop is about to take it: the owner arms it, or is turned away. A busy M
-/// is an entry that was interrupted, and no stack of it may be looked at.
-pub(crate) const CLOSED: u32 = 0;
-/// A trim looks at the stack: the owner waits a moment.
-pub(crate) const HELD: u32 = 2;
-/// A stop waits: a callback begins only inside one that is on.
-pub(crate) const CLOSING: u32 = 3;
 
 /// In the TLS word, an M's address has this bit set. A word without it is no M: 0 before the thread's
 /// first call, the address of its former M's `end` when it has ended.
@@ -94,13 +74,13 @@ fn bound_by(word: usize) -> Option<&'static M> {
 /// The managed stack that we are on. `[where]` `[sig]`
 #[inline(always)]
 pub(crate) fn getg() -> Option<&'static GStack> {
-    getm().filter(|m| m.busy())?.on(arch::stack_pointer())
+    getm().filter(|m| m.gate.busy())?.on(arch::stack_pointer())
 }
 
 /// The G that we are, be it out on the host's stack. `[sig]`
 pub(crate) fn innermost_g() -> Option<&'static GStack> {
     getg().or_else(|| {
-        let m = getm().filter(|m| m.busy())?;
+        let m = getm().filter(|m| m.gate.busy())?;
         // SAFETY: [gate] the hint goes before the stacks of a busy M do.
         let curg = unsafe { m.curg.load(Ordering::Relaxed).as_ref() }?;
         (curg.busy() && curg.sched_sp() != 0).then_some(curg)
@@ -110,44 +90,7 @@ pub(crate) fn innermost_g() -> Option<&'static GStack> {
 impl M {
     /// Whether the thread that had this M has ended, by its own sign.
     pub(crate) fn ended(&self) -> bool {
-        // Acquire: what the thread did before its end is behind us. `remque` stores plainly; see
-        // ARCHITECTURE.md, "A thread's end".
-        self.end.load(Ordering::Acquire) != 0
-    }
-
-    /// Whether a callback of this thread is on, as far as the owner knows.
-    #[inline(always)]
-    pub(crate) fn busy(&self) -> bool {
-        // SAFETY: the owner alone writes them; a plain read is one instruction less.
-        unsafe { *self.home_busy.as_ptr() != 0 || *self.more_busy.as_ptr() != 0 }
-    }
-
-    /// How many callbacks are on, jumped-out ones included.
-    pub(crate) fn depth(&self) -> u32 {
-        // Acquire: pairs with `leave`; see `quiet`.
-        self.home_busy.load(Ordering::Acquire) + self.more_busy.load(Ordering::Acquire)
-    }
-
-    /// Whether no callback is on; only after the gate was closed and a barrier passed.
-    pub(crate) fn quiet(&self) -> bool {
-        self.depth() == 0
-    }
-
-    /// Begins a callback from the host on the home stack: whether the gate let us through. Pairs
-    /// with [`quiet`](M::quiet).
-    #[inline(always)]
-    pub(crate) fn enter_home(&self) -> bool {
-        self.home_busy.store(1, Ordering::Relaxed);
-        // [gate] The other side's barrier makes this compiler fence a full one.
-        compiler_fence(Ordering::SeqCst);
-        self.gate.load(Ordering::Relaxed) == OPEN
-    }
-
-    /// Ends what [`enter_home`](M::enter_home) began. Release: what the callback did is done for
-    /// whoever finds us quiet.
-    #[inline(always)]
-    pub(crate) fn leave_home(&self) {
-        self.home_busy.store(0, Ordering::Release);
+        self.end.told()
     }
 
     /// Begins a callback inside another on `on`, whatever the gate says.
@@ -160,9 +103,9 @@ impl M {
             .parent
             .store(parent.map_or(ptr::null_mut(), |g| ptr::from_ref(g).cast_mut()), Ordering::Relaxed);
         if self.is_home(on) {
-            self.home_busy.store(1, Ordering::Relaxed);
+            self.gate.enter_home_anyway();
         } else {
-            self.more_busy.store(self.more_busy.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+            self.gate.enter_more();
         }
     }
 
@@ -175,9 +118,9 @@ impl M {
         on.set_base(Kind::Call);
         on.vacate();
         if self.is_home(on) {
-            self.leave_home();
+            self.gate.leave_home();
         } else {
-            self.more_busy.store(self.more_busy.load(Ordering::Relaxed) - 1, Ordering::Release);
+            self.gate.leave_more();
         }
     }
 
@@ -202,8 +145,7 @@ impl M {
             home.set_base(Kind::Call);
             home.vacate();
         }
-        self.home_busy.store(0, Ordering::Relaxed);
-        self.more_busy.store(0, Ordering::Relaxed);
+        self.gate.forget_callbacks();
         self.curg.store(self.home.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
@@ -244,7 +186,7 @@ impl M {
     #[cold]
     #[inline(never)]
     pub(crate) fn look_for(&self, sp: usize) -> Option<&'static GStack> {
-        if self.gate.load(Ordering::Relaxed) == CLOSED {
+        if self.gate.state() == CLOSED {
             return None;
         }
         let on = STACKS.find(sp)?;
@@ -286,8 +228,8 @@ impl M {
                 Err(_) => STACKS.give(taken),
             }
         }
-        // Also for a handler that interrupted us here. Not if a trim holds it.
-        let _ = self.gate.compare_exchange(CLOSED, OPEN, Ordering::Relaxed, Ordering::Relaxed);
+        // Also for a handler that interrupted us here.
+        self.gate.open_closed();
         Some(())
     }
 
@@ -296,21 +238,25 @@ impl M {
         if gate == CLOSED {
             self.curg.store(ptr::null_mut(), Ordering::Relaxed);
         }
-        self.gate.store(gate, Ordering::Relaxed);
+        self.gate.close(gate);
     }
 
     /// Takes [`close`](M::close) back.
     pub(crate) fn reopen(&self) {
         let home = self.home.load(Ordering::Relaxed);
-        if self.gate.load(Ordering::Relaxed) == CLOSED {
+        if self.gate.state() == CLOSED {
             self.curg.store(home, Ordering::Relaxed);
         }
-        self.gate.store(if home.is_null() { CLOSED } else { OPEN }, Ordering::Release);
+        if home.is_null() {
+            self.gate.close(CLOSED);
+        } else {
+            self.gate.open();
+        }
     }
 
     /// Takes every stack away; the M must be armed again. Only while nothing runs on them.
     pub(crate) fn disarm(&self) {
-        self.gate.store(CLOSED, Ordering::Relaxed);
+        self.gate.close(CLOSED);
         self.drop_more();
         self.curg.store(ptr::null_mut(), Ordering::Relaxed);
         let home = self.home.swap(ptr::null_mut(), Ordering::Relaxed);
@@ -348,7 +294,7 @@ impl M {
     /// A stack for a nested call, this M's own if one is idle. `[sig]`
     pub(crate) fn idle_stack(&self) -> Option<&'static GStack> {
         // Home is taken before it is busy: we may have interrupted that.
-        let home_free = self.home_busy.load(Ordering::Relaxed) == 0;
+        let home_free = self.gate.home_free();
         if let Some(idle) = self.stacks().find(|slot| !slot.busy() && (home_free || !self.is_home(slot))) {
             return Some(idle);
         }
@@ -368,8 +314,8 @@ impl M {
 
     /// Makes this M the calling thread's, unless a signal handler has bound another meanwhile: then
     /// false, and the M is still the caller's to give back. `[sig]`
-    pub(super) fn bind(&'static self, owner: &AtomicI32, tid: i32) -> bool {
-        self.end.store(0, Ordering::Relaxed);
+    pub(super) fn bind(&'static self, owner: &Owner, tid: i32) -> bool {
+        self.end.clear();
         // SAFETY: the thread's own word, for as long as the thread lives.
         let word = unsafe { AtomicUsize::from_ptr(arch::tls_word_addr()) };
         let before = word.load(Ordering::Relaxed);
@@ -379,9 +325,8 @@ impl M {
         {
             return false;
         }
-        // Release: pairs with the acquire of whoever claims the M. After the word: an owner whose
-        // thread has no word is a thread that is gone.
-        owner.store(tid, Ordering::Release);
+        // After the word: an owner whose thread has no word is a thread that is gone.
+        owner.give(tid);
         self.tie();
         true
     }
@@ -394,7 +339,8 @@ impl M {
         // address of `end`, then `end` becomes non-zero.
         unsafe {
             let word = arch::tls_word_addr() as usize;
-            *self.knot.get() = Knot { forw: word - size_of::<usize>(), back: self.end.as_ptr() as usize };
+            *self.knot.get() =
+                Knot { forw: word - size_of::<usize>(), back: ptr::from_ref(&self.end) as usize };
             key.set(self.knot.get());
         }
     }
@@ -409,16 +355,15 @@ impl M {
         }
         // SAFETY: the thread's own word.
         let word = unsafe { AtomicUsize::from_ptr(arch::tls_word_addr()) };
-        word.store(self.end.as_ptr() as usize, Ordering::Relaxed);
+        word.store(ptr::from_ref(&self.end) as usize, Ordering::Relaxed);
         compiler_fence(Ordering::SeqCst);
-        // Release: pairs with `ended`.
-        self.end.store(1, Ordering::Release);
+        self.end.tell();
     }
 
     /// Whether the calling thread is between the two stores by which it leaves this M: we are in a
     /// signal handler, and the second is still to come.
     pub(super) fn is_being_left(&self) -> bool {
-        arch::tls_word() == self.end.as_ptr() as usize && !self.ended()
+        arch::tls_word() == ptr::from_ref(&self.end) as usize && !self.ended()
     }
 }
 

@@ -11,13 +11,16 @@
 
 mod extra;
 mod g;
+mod gate;
 mod m;
+mod owner;
 mod record;
 mod scope;
 mod table;
 
 pub(crate) use extra::*;
 pub(crate) use g::*;
+pub(crate) use gate::{CLOSED, CLOSING, OPEN};
 pub(crate) use m::*;
 pub(crate) use record::*;
 pub(crate) use scope::*;

@@ -8,7 +8,8 @@
 use core::ptr;
 
 use super::m::M;
-use crate::base::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use super::owner::Owner;
+use crate::base::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use crate::sys;
 
 /// The most threads that can be bound at a time.
@@ -22,8 +23,7 @@ pub(super) struct Table {
     used: AtomicU32,
     /// Ms made so far; the others were never touched.
     pub(super) made: AtomicU32,
-    /// Tids, densely: a sweep reads sixteen Ms in a line.
-    pub(super) owners: [AtomicI32; MAX_THREADS as usize],
+    pub(super) owners: [Owner; MAX_THREADS as usize],
     pub(super) ms: [M; MAX_THREADS as usize],
 }
 

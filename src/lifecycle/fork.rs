@@ -4,7 +4,8 @@
 //! warm call, which works on in the child as it did: its M and stack are its own. Asked wherever
 //! somebody looks at other threads, or takes what they may have had in hand.
 
-use super::{ENTERING, FRESH, LOCK, LOOKING, RUNNING, STARTING, STATE, STOPPED, STOPPING, TAKING};
+use super::door::{FRESH, RUNNING, STARTING, STOPPED, STOPPING};
+use super::{DOOR, LOCK};
 use crate::base::atomic::{AtomicPtr, AtomicU32, Ordering};
 use crate::{gmp, signal, sys};
 
@@ -63,19 +64,17 @@ pub(super) fn look() {
 #[inline(never)]
 fn start_afresh() {
     let _errno = sys::ErrnoGuard::new();
-    ENTERING.store(0, Ordering::Relaxed);
-    LOOKING.store(0, Ordering::Relaxed);
-    TAKING.store(false, Ordering::Relaxed);
+    DOOR.after_fork();
     LOCK.after_fork();
     gmp::after_fork();
     signal::after_fork();
-    match STATE.load(Ordering::Relaxed) {
-        STARTING => STATE.store(FRESH, Ordering::Relaxed),
+    match DOOR.state() {
+        STARTING => DOOR.set(FRESH),
         // With a callback on, it was still waiting.
-        STOPPING if gmp::getm().is_some_and(|m| !m.quiet()) => STATE.store(RUNNING, Ordering::Relaxed),
+        STOPPING if gmp::getm().is_some_and(|m| !m.gate.quiet()) => DOOR.set(RUNNING),
         STOPPING => {
             gmp::each_m().for_each(gmp::M::disarm);
-            STATE.store(STOPPED, Ordering::Relaxed);
+            DOOR.set(STOPPED);
         }
         _ => {}
     }

@@ -1,11 +1,16 @@
 //! Start, stop, trim: the states that ARCHITECTURE.md tables, and the rare side of the gate.
 
+mod door;
 mod fork;
+mod gates;
 mod trim;
 
+pub(crate) use gates::{at_closed_gate, wait_for_trim};
 pub(crate) use trim::trim;
 
-use crate::base::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use door::{Door, FRESH, RUNNING, STARTING, STOPPED, STOPPING};
+
+use crate::base::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::base::status::*;
 use crate::base::{Held, Lock, Refused, Status};
 use crate::stack::Geometry;
@@ -35,20 +40,7 @@ pub const WHARF_FAULTS_PANIC: u32 = 2;
 const DEFAULT_STACK_BYTES: usize = if cfg!(target_pointer_width = "64") { 8 << 20 } else { 256 << 10 };
 const DEFAULT_GUARD_BYTES: usize = 64 << 10;
 
-const FRESH: u32 = 0;
-const RUNNING: u32 = 1;
-const STOPPING: u32 = 2;
-const STOPPED: u32 = 3;
-const STARTING: u32 = 4;
-
-static STATE: AtomicU32 = AtomicU32::new(FRESH);
-/// Threads that are between the look at STATE and a bound M: stop waits for them.
-static ENTERING: AtomicU32 = AtomicU32::new(0);
-
-/// Threads that look at what there is, stopping or not, and whether a stop is about to take it away: it
-/// waits for them.
-static LOOKING: AtomicU32 = AtomicU32::new(0);
-static TAKING: AtomicBool = AtomicBool::new(false);
+static DOOR: Door = Door::new();
 
 /// What start makes and stop undoes.
 struct Runtime {
@@ -69,24 +61,14 @@ const FIELDS: [&str; 6] =
 static REFUSED: AtomicUsize = AtomicUsize::new(NONE);
 const NONE: usize = usize::MAX;
 
-/// `Err` with what one is told who needs a running runtime, if it does not run.
-fn must_run() -> Result<(), Status> {
-    // SeqCst: for `entering`.
-    match STATE.load(Ordering::SeqCst) {
-        RUNNING => Ok(()),
-        FRESH => Err(WHARF_ESTATE),
-        _ => Err(WHARF_STOPPED),
-    }
-}
-
 /// Whether callbacks are possible now.
 pub(crate) fn running() -> bool {
-    STATE.load(Ordering::Acquire) == RUNNING
+    DOOR.state() == RUNNING
 }
 
 /// The name of the state, and of the field that a start was refused for.
 pub(crate) fn state() -> (&'static str, Option<&'static str>) {
-    let name = match STATE.load(Ordering::Acquire) {
+    let name = match DOOR.state() {
         FRESH => "fresh",
         RUNNING => "running",
         STARTING => "starting",
@@ -131,11 +113,11 @@ pub(crate) fn start_lazily() -> Result<(), Status> {
     const LOOK_NS: i64 = 100_000_000;
     fork::watch();
     loop {
-        let state = STATE.load(Ordering::Acquire);
+        let state = DOOR.state();
         match state {
             RUNNING => return Ok(()),
             FRESH => match LOCK.take(0) {
-                Ok(mut runtime) if STATE.load(Ordering::Acquire) == FRESH => {
+                Ok(mut runtime) if DOOR.state() == FRESH => {
                     return launch(&Config::default(), &mut runtime);
                 }
                 // A handler that interrupts the start on this very thread cannot wait for it.
@@ -147,7 +129,7 @@ pub(crate) fn start_lazily() -> Result<(), Status> {
             _ => return Err(WHARF_STOPPED),
         }
         // On the state and not on the lock, so that a storm of first calls is let go at once.
-        sys::futex_wait(&STATE, state, LOOK_NS);
+        DOOR.wait(state, LOOK_NS);
     }
 }
 
@@ -159,7 +141,7 @@ fn lock() -> Result<Held<'static, Runtime>, Status> {
         match LOCK.take(sys::now_ns() + LOOK_NS) {
             Ok(held) => return Ok(held),
             Err(Refused::Mine) => return Err(WHARF_ESTATE),
-            Err(Refused::Late) if STATE.load(Ordering::Acquire) == STOPPING => return Err(WHARF_STOPPED),
+            Err(Refused::Late) if DOOR.state() == STOPPING => return Err(WHARF_STOPPED),
             Err(Refused::Late) => {}
         }
     }
@@ -216,11 +198,11 @@ static UPSTAIRS: report::Upstairs = report::Upstairs {
 };
 
 fn launch(config: &Config<'_>, runtime: &mut Runtime) -> Result<(), Status> {
-    let before = STATE.swap(STARTING, Ordering::Relaxed);
+    let before = DOOR.state();
+    DOOR.set(STARTING);
     let launched = prepare(config, runtime);
-    // Release: pairs with the acquire of every look at STATE.
-    STATE.store(if launched.is_ok() { RUNNING } else { before }, Ordering::Release);
-    sys::futex_wake_all(&STATE);
+    DOOR.set(if launched.is_ok() { RUNNING } else { before });
+    DOOR.wake();
     launched
 }
 
@@ -255,26 +237,13 @@ fn prepare(config: &Config<'_>, runtime: &mut Runtime) -> Result<(), Status> {
 /// Runs `bind` while stop waits for it. `Err` if the runtime does not run. `[sig]`
 pub(crate) fn entering<T>(bind: impl FnOnce() -> Result<T, Status>) -> Result<T, Status> {
     fork::look();
-    // Already here, so that a storm of calls that are turned away does not keep a stop waiting.
-    must_run()?;
-    // SeqCst, both: either stop sees us entering, or we see it stopping. Pairs with `stop`.
-    ENTERING.fetch_add(1, Ordering::SeqCst);
-    let result = must_run().and_then(|()| bind());
-    ENTERING.fetch_sub(1, Ordering::SeqCst);
-    result
+    DOOR.entering(bind)
 }
 
 /// Runs `look` while no stop takes anything away; not at all if there is nothing to look at. `[sig]`
 pub(crate) fn looking(look: impl FnOnce()) {
     fork::look();
-    // SeqCst, both: either stop sees us looking, or we see it taking. Pairs with `wait_until_quiet`.
-    LOOKING.fetch_add(1, Ordering::SeqCst);
-    // In this order: a stop that ends between the two was waiting for us.
-    let taking = TAKING.load(Ordering::SeqCst);
-    if !taking && matches!(STATE.load(Ordering::SeqCst), RUNNING | STOPPING) {
-        look();
-    }
-    LOOKING.fetch_sub(1, Ordering::SeqCst);
+    DOOR.looking(look);
 }
 
 /// Ends the runtime: no callback is on when it returns `Ok`, and none begins after.
@@ -285,18 +254,12 @@ pub(crate) fn looking(look: impl FnOnce()) {
 pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> {
     fork::look();
     let mut runtime = LOCK.take(until_ns).map_err(refused)?;
-    must_run()?;
+    DOOR.must_run()?;
     if runtime.starts > 1 {
         runtime.starts -= 1;
         return Ok(None);
     }
-    STATE.store(STOPPING, Ordering::SeqCst);
-    if !wait_until_quiet(until_ns) {
-        TAKING.store(false, Ordering::SeqCst);
-        // The spare ones too: a thread that ended meanwhile has left a closed gate. Before we run again: a
-        // handler that interrupts us here is turned away, and waits for no gate that we have to open.
-        gmp::each_m().for_each(gmp::M::reopen);
-        STATE.store(RUNNING, Ordering::Release);
+    if !gates::shut(until_ns) {
         return Err(WHARF_TIMEOUT);
     }
     gmp::getm().into_iter().for_each(signal::take_back);
@@ -314,8 +277,8 @@ pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> 
     report::forget();
     runtime.starts = 0;
     let own = runtime.own.take();
-    STATE.store(STOPPED, Ordering::SeqCst);
-    TAKING.store(false, Ordering::SeqCst);
+    DOOR.set(STOPPED);
+    DOOR.end_taking();
     Ok(own)
 }
 
@@ -335,7 +298,7 @@ static AT_UNLOAD: extern "C" fn() = at_unload;
 /// is taken from under a callback. At exit everything goes on working.
 extern "C" fn at_unload() {
     // From inside a callback there is nothing to wait for: the host breaks its own neck.
-    let inside = gmp::getm().is_some_and(|m| !m.quiet());
+    let inside = gmp::getm().is_some_and(|m| !m.gate.quiet());
     if EXITING.load(Ordering::Relaxed) {
         return;
     }
@@ -344,83 +307,4 @@ extern "C" fn at_unload() {
     }
     gmp::table_abandon();
     fork::unwatch();
-}
-
-/// Closes every gate and waits until no callback is on, and nobody looks in; false at the deadline.
-///
-/// Twice. Behind a closing gate a callback begins only inside another: an M that was seen quiet once
-/// has none any more. A handler that interrupts an entry may still look at its stacks, though, and is
-/// seen, as the entry says busy. Behind a closed gate it does not.
-fn wait_until_quiet(until_ns: i64) -> bool {
-    const NAP_NS: core::ops::Range<i64> = 20_000..1_000_000;
-    let mut nap_ns = NAP_NS.start;
-    // Waits a while; false at the deadline.
-    let mut nap = || {
-        let left_ns = until_ns.saturating_sub(sys::now_ns());
-        sys::nap(nap_ns.clamp(0, left_ns.max(0)));
-        nap_ns = (nap_ns * 2).min(NAP_NS.end);
-        left_ns > 0
-    };
-    // SeqCst: pairs with `entering`.
-    while ENTERING.load(Ordering::SeqCst) != 0 {
-        if !nap() {
-            return false;
-        }
-    }
-    for gate in [gmp::CLOSING, gmp::CLOSED] {
-        gmp::each_m().for_each(|m| m.close(gate));
-        // [gate] From here on every owner that is not inside sees its gate so.
-        sys::barrier();
-        // Each M once: what a new call sets for a moment, until it has looked at the gate, is no callback.
-        let mut left = gmp::each_m().peekable();
-        while let Some(m) = left.peek() {
-            if m.quiet() {
-                left.next();
-                continue;
-            }
-            // An ended thread's callbacks hold nobody up.
-            gmp::sweep();
-            if !m.quiet() && !nap() {
-                return false;
-            }
-        }
-    }
-    // From here on nobody begins to look. SeqCst, both: pairs with `looking`.
-    TAKING.store(true, Ordering::SeqCst);
-    while LOOKING.load(Ordering::SeqCst) != 0 {
-        if !nap() {
-            return false;
-        }
-    }
-    true
-}
-
-/// What a thread does that found its gate closed: waits if that is for a while only, makes the M
-/// fit again after a restart. `Ok`: try again. `[sig]`
-pub(crate) fn at_closed_gate(m: &gmp::M) -> Result<(), Status> {
-    loop {
-        if m.gate.load(Ordering::Acquire) == gmp::OPEN {
-            return Ok(());
-        }
-        entering(|| {
-            if m.home.load(Ordering::Relaxed).is_null() {
-                m.tie();
-            }
-            signal::lend(m);
-            m.arm().ok_or(WHARF_ENOMEM)
-        })?;
-        wait_for_trim(m)?;
-    }
-}
-
-/// Waits until no trim holds the M's gate. `Err` in a handler that interrupted that trim. `[sig]`
-pub(crate) fn wait_for_trim(m: &gmp::M) -> Result<(), Status> {
-    const LOOK_NS: i64 = 1_000_000;
-    while m.gate.load(Ordering::Acquire) == gmp::HELD {
-        if LOCK.is_mine() {
-            return Err(WHARF_ELIMIT);
-        }
-        sys::futex_wait(&m.gate, gmp::HELD, LOOK_NS);
-    }
-    Ok(())
 }

@@ -18,7 +18,7 @@ use crate::sys;
 #[inline(always)]
 pub(crate) fn deferproc(f: EntryFn, arg: *mut c_void) -> Status {
     let sp = arch::stack_pointer();
-    let quick = gmp::getm_quickly().filter(|m| m.busy()).and_then(|m| m.hinted(sp));
+    let quick = gmp::getm_quickly().filter(|m| m.gate.busy()).and_then(|m| m.hinted(sp));
     match quick.filter(|on| !on.has_lost_scope(sp)).and_then(|on| push_deferred(on, f, arg)) {
         Some(()) => WHARF_OK,
         None => deferproc_slowly(f, arg),

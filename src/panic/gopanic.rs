@@ -65,7 +65,7 @@ pub(crate) fn goexit(raised: usize) -> ! {
 /// The G that we are, unless its thread dies already. The frames are asked only where somebody may wait
 /// for a panic: a report must not need the process's unwinder.
 fn living_g() -> Option<&'static GStack> {
-    let m = gmp::getm().filter(|m| m.busy() && !report::is_in_hook())?;
+    let m = gmp::getm().filter(|m| m.gate.busy() && !report::is_in_hook())?;
     match m.stacks().any(|on| on.busy() && is_awaited(on)) {
         true => reach::innermost(),
         false => gmp::innermost_g(),

@@ -12,8 +12,8 @@ use crate::sys::{self, unwind};
 /// say of them may tell of another's. Where the frames are lost, in a function without tables, the books
 /// are believed as far as the stack itself leads there.
 pub(super) fn innermost() -> Option<&'static GStack> {
-    let m = gmp::getm().filter(|m| m.busy())?;
-    if m.depth() == 1 && gmp::getg().is_some() {
+    let m = gmp::getm().filter(|m| m.gate.busy())?;
+    if m.gate.depth() == 1 && gmp::getg().is_some() {
         return gmp::getg();
     }
     let mut innermost: Option<&'static GStack> = None;

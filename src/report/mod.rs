@@ -100,7 +100,7 @@ pub(crate) fn tell(death: &Death<'_>) {
         // The end, most likely; see `survived`.
         sys::nap(LOOK_NS);
     }
-    let mut report = Report { death, m: gmp::getm().filter(|m| m.busy()), level: settings::level_now() };
+    let mut report = Report { death, m: gmp::getm().filter(|m| m.gate.busy()), level: settings::level_now() };
     let mut left = Gobuf::default();
     // SAFETY: we are the only one on that stack; its top is page-aligned.
     unsafe {

@@ -56,7 +56,7 @@ pub(super) fn each(mine: Option<&M>, until_ns: i64, see: &mut dyn FnMut(&Other))
     let mut more = 0;
     let mut look = || {
         let mut seen = 0;
-        for (tid, m) in gmp::each_bound().filter(|(_, m)| m.depth() > 0) {
+        for (tid, m) in gmp::each_bound().filter(|(_, m)| m.gate.depth() > 0) {
             if mine.is_some_and(|mine| core::ptr::eq(mine, m)) || tid == sys::gettid() {
                 continue;
             }

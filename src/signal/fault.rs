@@ -24,7 +24,7 @@ pub(super) struct Place {
 pub(super) fn place(cause: &Cause, regs: &Regs) -> Option<Place> {
     let m = gmp::m_of(sys::gettid())?;
     // [gate] Else an entry was interrupted that may not look at its stacks.
-    if !m.busy() || m.gate.load(Ordering::Relaxed) == CLOSED {
+    if !m.gate.busy() || m.gate.state() == CLOSED {
         return None;
     }
     let sp = regs.0[Regs::SP];
