@@ -102,6 +102,8 @@ fn command(case: &Case, host: &Path, workshop: &Workshop) -> Command {
         .args(["-c", "ulimit -S -c 0; exec \"$@\"", "sh"])
         .arg(line.next().expect("the host at least"))
         .args(line);
+    // SAFETY: the closure makes system calls only.
+    unsafe { command.pre_exec(default_signals) };
     command.env("WHARF_LIB", &workshop.library).env("SCENARIO_DIR", &workshop.dir).env("LC_ALL", "C");
     for (name, value) in &case.env {
         if value.is_empty() {
@@ -111,6 +113,21 @@ fn command(case: &Case, host: &Path, workshop: &Workshop) -> Command {
         }
     }
     command
+}
+
+/// A host begins with no signal ignored or blocked, whoever has started the tests: `nohup`, a shell's
+/// background and some CI's runners leave some so.
+fn default_signals() -> std::io::Result<()> {
+    // SAFETY: of a set that is all ours. Signals whose handling is not for us to say are left as they are.
+    unsafe {
+        for number in 1..=64 {
+            libc::signal(number, libc::SIG_DFL);
+        }
+        let mut none = std::mem::zeroed();
+        libc::sigemptyset(&mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
+    }
+    Ok(())
 }
 
 fn run(case: &Case, mut command: Command, workshop: &Workshop) -> std::io::Result<Ran> {
