@@ -8,6 +8,9 @@
 #[allow(dead_code, reason = "made for the scenarios")]
 mod support;
 
+#[allow(dead_code, reason = "made for the tests of the delivered files")]
+mod common;
+
 #[allow(dead_code, reason = "made for two tests")]
 mod figures;
 
@@ -18,13 +21,14 @@ use figures::{Bench, Figures};
 use support::have_tool;
 
 /// The hosts of a round, with their arguments.
-const RUNS: [(&str, &[&str]); 7] = [
+const RUNS: [(&str, &[&str]); 8] = [
     ("calls", &[]),
     ("attach", &[]),
     ("attach", &["1000"]),
     ("attach", &["4000"]),
     ("idle", &["runtime"]),
     ("panics", &[]),
+    ("rust", &[]),
     ("death", &[]),
 ];
 
@@ -104,6 +108,7 @@ fn load() -> String {
 fn figures_of_a_release() {
     let count = std::env::var("BENCH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(7);
     let bench = Bench::open();
+    common::place_plugin(&bench.workshop, "face_a.so");
     let before = load();
     let mut rounds = Rounds::new();
     timed(&bench, &mut rounds, count);

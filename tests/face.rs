@@ -7,30 +7,12 @@ mod support;
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
-use common::run;
+use common::{plugin, run};
 use support::build::Workshop;
 use support::head::Source;
-use support::{Outcome, can_use, in_parallel, root, target_dir};
-
-/// Builds the plugin, once.
-fn plugin() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let dir = target_dir().join("face");
-        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        // Not the flags and the profile of this test's own build.
-        run(Command::new(cargo)
-            .current_dir(root().join("c_host/plugins/rust"))
-            .args(["build", "--offline", "--locked", "--quiet", "--release", "--target-dir"])
-            .arg(&dir)
-            .env_remove("RUSTFLAGS"));
-        dir.join("release/libplugin.so")
-    })
-}
+use support::{Outcome, can_use, in_parallel, root};
 
 #[test]
 fn plugins_in_rust() {
@@ -38,9 +20,7 @@ fn plugins_in_rust() {
     let sources = Source::find_all(&root().join("c_host/face")).expect("the head comments are well written");
     let workshop = Workshop::open().expect("the library under test is there");
     for name in ["face_a.so", "face_b.so"] {
-        // Another file, and not the old one's bytes: a copy of it may be loaded.
-        let _ = fs::remove_file(workshop.dir.join(name));
-        fs::copy(plugin(), workshop.dir.join(name)).expect("the workshop can be written to");
+        common::place_plugin(&workshop, name);
     }
     let mut failed = 0;
     for source in sources.into_iter().filter_map(|source| source.only(&chosen)) {

@@ -412,42 +412,6 @@ static void past_c(wharf_fn f, void *arg)
     bare_relay(&bare);
 }
 
-/* ---- figures ---- */
-
-static void try_boom(wharf_fn boom)
-{
-    wharf_panic_info *info = NULL;
-    CHECK_EQ(W->try_(boom, NULL, &info), WHARF_PANICKED);
-    W->panic_info_free(info);
-}
-
-static void call_catch(wharf_fn catch)
-{
-    call(catch, NULL);
-}
-
-/* The least of many rounds, in ns for one. */
-static double least(void (*run)(wharf_fn), wharf_fn f)
-{
-    enum { ROUNDS = 50, TIMES = 1000 };
-    double best = 1e9;
-    for (int round = 0; round < ROUNDS; round++) {
-        int64_t begin = W->now();
-        for (int i = 0; i < TIMES; i++)
-            run(f);
-        double ns = (double)(W->now() - begin) / TIMES;
-        best = ns < best ? ns : best;
-    }
-    return best;
-}
-
-/* No case: `face figures`. */
-static void figures(void)
-{
-    printf("panic! to catch_unwind in the plugin: %.0f ns\n", least(call_catch, a.catch));
-    printf("panic! to WHARF_PANICKED, with its trace: %.0f ns\n", least(try_boom, a.boom));
-}
-
 int main(int argc, char **argv)
 {
     void *library = argc > 1 && is_case(argv, "no_library") ? NULL : load_wharf();
@@ -486,8 +450,6 @@ int main(int argc, char **argv)
         on_thread(ending_thread, NULL);
         dropped(100, 100);
     }
-    if (is_case(argv, "figures"))
-        figures();
     if (is_case(argv, "unload"))
         unload();
     if (is_case(argv, "handed_over"))

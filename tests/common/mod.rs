@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 use crate::support;
 
@@ -37,4 +38,28 @@ pub fn fresh_dir(name: &str) -> PathBuf {
     let _ = fs::remove_dir_all(&dir);
     fs::create_dir_all(&dir).unwrap_or_else(|error| panic!("{}: {error}", dir.display()));
     dir
+}
+
+/// The sample plugin in Rust, built once.
+pub fn plugin() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let dir = support::target_dir().join("face");
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        // Not the flags and the profile of this test's own build.
+        run(Command::new(cargo)
+            .current_dir(support::root().join("c_host/plugins/rust"))
+            .args(["build", "--offline", "--locked", "--quiet", "--release", "--target-dir"])
+            .arg(&dir)
+            .env_remove("RUSTFLAGS"));
+        dir.join("release/libplugin.so")
+    })
+}
+
+/// Puts a copy of [`plugin`] where the hosts find it.
+pub fn place_plugin(workshop: &support::build::Workshop, name: &str) {
+    let path = workshop.dir.join(name);
+    // Another file, and not the old one's bytes: a copy of it may be loaded.
+    let _ = fs::remove_file(&path);
+    fs::copy(plugin(), path).expect("the workshop can be written to");
 }

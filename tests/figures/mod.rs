@@ -40,7 +40,7 @@ pub type Figures = BTreeMap<String, f64>;
 
 /// The hosts, built, and the library they open.
 pub struct Bench {
-    workshop: Workshop,
+    pub workshop: Workshop,
 }
 
 impl Bench {

@@ -41,7 +41,7 @@ const fn row(
 
 /// The rows, as `make bench` prints them.
 #[rustfmt::skip]
-pub const ROWS: [Row; 48] = [
+pub const ROWS: [Row; 51] = [
     row("warm call, instructions (callgrind)", "instructions", None, 60.0, ""),
     row("warm call, instructions (single steps)", "steps.call", Some("steps.plain"), 60.0, ""),
     row("warm call, time", "call", Some("plain"), 4.5, "ns"),
@@ -87,6 +87,9 @@ pub const ROWS: [Row; 48] = [
     row("... each further frame", "frame.plain", None, 350.0, "ns"),
     row("... each further frame with a destructor", "frame.cpp", None, f64::INFINITY, "ns"),
     row("... a C++ exception through a call, one frame", "thrown", None, f64::INFINITY, "ns"),
+    row("Rust panic! to WHARF_PANICKED, times catch_unwind", "rust.ratio", None, 1.3, ""),
+    row("... the same, time", "rust.panicked", None, f64::INFINITY, "ns"),
+    row("... a library that only unwinds, times catch_unwind", "rust.floor_ratio", None, f64::INFINITY, ""),
     row("panic to the end of the process, to /dev/null", "panic.null", None, 400.0, "µs"),
     row("panic to the end of the process, to a pipe", "panic.pipe", None, 400.0, "µs"),
     row("... a bare abort()", "abort", None, f64::INFINITY, "µs"),

@@ -1,5 +1,6 @@
 //! A plugin in Rust: callbacks for a host in C, which do what the host's scenarios ask for.
 
+mod floor;
 mod selftest;
 
 use std::ffi::{c_char, c_int, c_long, c_void};
