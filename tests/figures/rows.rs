@@ -41,7 +41,7 @@ const fn row(
 
 /// The rows, as `make bench` prints them.
 #[rustfmt::skip]
-pub const ROWS: [Row; 51] = [
+pub const ROWS: [Row; 52] = [
     row("warm call, instructions (callgrind)", "instructions", None, 60.0, ""),
     row("warm call, instructions (single steps)", "steps.call", Some("steps.plain"), 60.0, ""),
     row("warm call, time", "call", Some("plain"), 4.5, "ns"),
@@ -62,6 +62,7 @@ pub const ROWS: [Row; 51] = [
     row("... a library that only switches stacks, time", "switch.on_g", Some("plain.on_g"), f64::INFINITY, "ns"),
     row("first call of a thread, spare M", "first.pooled", Some("first.plain"), 600.0, "ns"),
     row("first call of a thread, fresh M", "first.fresh", Some("first.plain"), 5000.0, "ns"),
+    row("... only a stack of the kernel's, and a page", "first.kernel", Some("first.plain"), f64::INFINITY, "ns"),
     row("thread that calls once, less one that does not", "life", Some("life.plain"), 1300.0, "ns"),
     row("1 000 threads at a barrier, first call each", "storm.1000", None, 50.0, "ms"),
     row("... a plain call each", "storm.1000.plain", None, f64::INFINITY, "ms"),
