@@ -2,6 +2,7 @@
 
 mod environment;
 mod io;
+mod limits;
 mod loader;
 mod maps;
 mod memory;

@@ -4,10 +4,14 @@ use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// Signals held back while a thread reports its end, and the timers that bound that.
+use super::limits::{self, Limits};
+
+/// Signals held back while a thread reports its end, the timers that bound that, and limits that would
+/// hinder it.
 pub(crate) struct Shield {
     before: libc::sigset_t,
     timers: [Option<libc::c_int>; 2],
+    limits: Limits,
 }
 
 /// Holds back every signal on the calling thread but faults and SIGABRT, and has SIGABRT sent to it
@@ -29,7 +33,7 @@ pub(crate) fn shield(bound_ns: i64, kill_ns: i64) -> Shield {
             signal_after(libc::SIGABRT, libc::SIGEV_THREAD_ID, bound_ns),
             signal_after(libc::SIGKILL, libc::SIGEV_SIGNAL, bound_ns + kill_ns),
         ];
-        Shield { before: before.assume_init(), timers }
+        Shield { before: before.assume_init(), timers, limits: limits::raise() }
     }
 }
 
@@ -53,9 +57,10 @@ fn signal_after(signal: libc::c_int, to: libc::c_int, ns: i64) -> Option<libc::c
 }
 
 impl Shield {
-    /// The mask as it was before, and no bound. What the report's writing earned is taken back: the process is to
+    /// Mask and limits as they were before, and no bound. What the report's writing earned is taken back: the process is to
     /// die of something else.
     pub(crate) fn lift(self) {
+        self.limits.restore();
         // SAFETY: timers of ours; the sets are initialised.
         unsafe {
             for timer in self.timers.into_iter().flatten() {
