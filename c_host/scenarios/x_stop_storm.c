@@ -57,15 +57,24 @@ static void told(int status)
     add(&outcomes[-status]);
 }
 
-static __thread int runs; /* not on a managed stack: those go from thread to thread behind a sanitizer's back */
+static __thread int runs;
 
 static void run(UNUSED void *arg)
 {
     runs++;
 }
 
+static void add_one(void *arg)
+{
+    ++*(int *)arg;
+}
+
 static void nest(UNUSED void *arg)
 {
+    int ours = 0; /* on a stack that goes from thread to thread */
+    call(add_one, &ours);
+    on_host(add_one, &ours);
+    CHECK_EQ(ours, 2);
     call(run, NULL); /* inside a callback calls work, whatever comes */
     on_host(run, NULL);
 }

@@ -36,8 +36,11 @@
 //!
 //! The rest of wharf is written once, in Rust, above this file.
 
+mod hooks;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
+
+pub(crate) use hooks::*;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86_64::*;
 

@@ -141,6 +141,38 @@ impl Gobuf {
 /// Gets the address of the `Gobuf`.
 pub(crate) type FinishFn = unsafe extern "C-unwind" fn(*mut Gobuf);
 
+/// Tells valgrind of a stack that threads switch to, `low..high`; returns a number to
+/// [`forget`](valgrind_forget_stack) it by. valgrind sees the instructions, which do nothing without it.
+pub(crate) fn valgrind_know_stack(low: usize, high: usize) -> usize {
+    const STACK_REGISTER: usize = 0x1501;
+    valgrind([STACK_REGISTER, low, high, 0, 0, 0])
+}
+
+/// Takes [`valgrind_know_stack`] back.
+pub(crate) fn valgrind_forget_stack(number: usize) {
+    const STACK_DEREGISTER: usize = 0x1502;
+    valgrind([STACK_DEREGISTER, number, 0, 0, 0, 0]);
+}
+
+/// valgrind.h: `VALGRIND_DO_CLIENT_REQUEST_EXPR`.
+fn valgrind(request: [usize; 6]) -> usize {
+    let mut answer = 0;
+    // SAFETY: without valgrind no register changes: the rotations add up to two full turns.
+    unsafe {
+        core::arch::asm!(
+            "rol rdi, 3",
+            "rol rdi, 13",
+            "rol rdi, 61",
+            "rol rdi, 51",
+            "xchg rbx, rbx",
+            in("rax") &request,
+            inout("rdx") answer,
+            options(nostack),
+        );
+    }
+    answer
+}
+
 unsafe extern "C-unwind" {
     /// Calls `f(arg)` with the stack pointer at `top`, after writing this stack's position to
     /// `buf.sp`; see the module's head. Gives 0, or what `gogo` was given.

@@ -67,7 +67,7 @@ unsafe fn call<const TRY: bool>(f: EntryFn, arg: *mut c_void, m: &'static M, cau
         home.set_base(Kind::Try);
     }
     // SAFETY: [g0-sp] the top of a free stack; the buffer is the G's own. `f` by the caller's word.
-    let landed = unsafe { arch::call_on_stack(f, arg, home.top, home.record.host.as_ptr()) };
+    let landed = unsafe { gmp::switch(f, arg, home.top, home.record.host.as_ptr()) };
     if landed != 0 {
         core::mem::forget(running);
         // SAFETY: the base's switch has come back here.
@@ -295,7 +295,7 @@ unsafe fn elsewhere<const TRY: bool>(
     let Some(on) = on else { return WHARF_ENOMEM };
     let further = Further::enter(m, on, kind(TRY));
     // SAFETY: [g0-sp] as in `cgocallback`; the stack is idle.
-    let landed = unsafe { arch::call_on_stack(f, arg, on.top, on.record.host.as_ptr()) };
+    let landed = unsafe { gmp::switch(f, arg, on.top, on.record.host.as_ptr()) };
     let status = match landed {
         0 => WHARF_OK,
         // SAFETY: the base's switch has come back here.
@@ -349,7 +349,7 @@ pub(crate) unsafe fn on_host(f: EntryFn, arg: *mut c_void) {
     }
     let _out = Out { on };
     // SAFETY: [g0-sp] below all live frames of the host's stack, 8 above a multiple of 16.
-    unsafe { arch::call_on_stack(f, arg, on.host_sp() & !15, on.record.out.as_ptr()) };
+    unsafe { gmp::switch(f, arg, on.host_sp() & !15, on.record.out.as_ptr()) };
 }
 
 /// A callback that is out on the host's stack.

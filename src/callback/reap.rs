@@ -7,7 +7,7 @@
 //! there is time then: on the thread's own stack, what the present frames have passed is dead.
 
 use crate::arch::{self, Regs};
-use crate::gmp::{GStack, M, is_dead};
+use crate::gmp::{self, GStack, M, is_dead};
 use crate::{sys, traceback};
 
 /// Frees the stacks of this thread's dead callbacks, at an entry from a host stack whose frames
@@ -17,6 +17,7 @@ pub(super) fn reap(m: &M, entry_sp: usize) {
     let sp = arch::stack_pointer();
     for slot in busy_stacks(m) {
         if is_dead(slot, sp, entry_sp) {
+            gmp::abandon_own(slot);
             m.leave(slot);
         }
     }
@@ -36,6 +37,7 @@ pub(super) fn reap_thoroughly(m: &M) {
         let host_sp = slot.host_sp();
         let both_own = own.contains(&sp) && own.contains(&host_sp);
         if both_own && traceback::is_passed(&here, arch::sp_behind_switch(host_sp)) {
+            gmp::abandon_own(slot);
             m.leave(slot);
         }
     }

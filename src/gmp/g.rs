@@ -1,5 +1,6 @@
 //! Go: the `g` of runtime/runtime2.go, as far as a callback needs it.
 
+use core::cell::Cell;
 use core::ptr;
 
 use super::scope::Scopes;
@@ -21,6 +22,8 @@ pub(crate) struct G {
     pub(crate) scopes: Scopes,
     /// The panics that go on here, innermost first; the panic room's.
     pub(crate) panics: AtomicPtr<Panicking>,
+    /// The bounds of the stack that this one was entered from, as a sanitizer told them.
+    pub(crate) from: [Cell<usize>; 2],
     /// The next stack of the same M.
     pub(crate) next: AtomicPtr<Slot<G>>,
 }

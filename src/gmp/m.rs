@@ -6,6 +6,7 @@ use super::g::{GStack, STACKS};
 use super::gate::{CLOSED, Gate};
 use super::owner::{End, Owner};
 use super::scope::Kind;
+use super::switch::abandon;
 use crate::arch;
 use crate::base::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence};
 use crate::sys::{self, Knot};
@@ -140,6 +141,7 @@ impl M {
 
     /// No callback is on any more: the thread has ended.
     pub(crate) fn forget_callbacks(&self) {
+        self.stacks().for_each(abandon);
         self.drop_more();
         for home in self.stacks() {
             home.set_base(Kind::Call);

@@ -16,6 +16,7 @@ mod m;
 mod owner;
 mod record;
 mod scope;
+mod switch;
 mod table;
 
 pub(crate) use extra::*;
@@ -24,4 +25,5 @@ pub(crate) use gate::{CLOSED, CLOSING, OPEN};
 pub(crate) use m::*;
 pub(crate) use record::*;
 pub(crate) use scope::*;
+pub(crate) use switch::*;
 pub(crate) use table::{MAX_THREADS, table_abandon, table_bytes};

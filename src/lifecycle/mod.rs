@@ -229,6 +229,7 @@ fn prepare(config: &Config<'_>, runtime: &mut Runtime) -> Result<(), Status> {
         depth => depth,
     });
     gmp::exit_key_create();
+    gmp::look_for_sanitizers();
     runtime.hook = Some(panic::Hook::install());
     REFUSED.store(NONE, Ordering::Relaxed);
     Ok(())

@@ -129,7 +129,7 @@ unsafe fn again(scope: Scope) {
     // its scope ends.
     unsafe {
         match scope.slot() {
-            None => arch::call_on_stack(run_deferred, on.cast(), scope.on.top, (*on).record.host.as_ptr()),
+            None => gmp::switch(run_deferred, on.cast(), scope.on.top, (*on).record.host.as_ptr()),
             Some(sp) => arch::call_here(run_deferred, on.cast(), 0, sp),
         };
     }

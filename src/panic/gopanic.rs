@@ -270,11 +270,16 @@ fn land(panic: &Panic) -> ! {
     let (Some(scope), Some(m)) = (panic.target.take(), gmp::getm()) else { unreachable!() };
     // Stacks that were cut over; those that were unwound are left already.
     let mut inward = if panic.is_cut() { reach::innermost() } else { None };
+    let cut_over = inward.is_some_and(|on| !core::ptr::eq(on, scope.on));
     while let Some(on) = inward.filter(|on| !core::ptr::eq(*on, scope.on)) {
         inward = on.parent();
+        gmp::abandon_own(on);
         if cfg!(not(wharf_mutate = "panic_leave")) {
             m.leave(on);
         }
+    }
+    if cut_over {
+        gmp::cut_to(scope.on);
     }
     m.curg.store(core::ptr::from_ref(scope.on).cast_mut(), Ordering::Relaxed);
     if cfg!(not(wharf_mutate = "panic_out")) {

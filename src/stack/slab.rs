@@ -2,6 +2,7 @@
 
 use core::ptr;
 
+use crate::arch;
 use crate::base::Freelist;
 use crate::base::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use crate::sys;
@@ -45,6 +46,8 @@ pub(crate) struct Slot<T> {
     accessible: AtomicBool,
     /// Whether a trim has it in hand.
     in_trim: AtomicBool,
+    /// What valgrind calls it.
+    known_as: AtomicUsize,
 }
 
 impl<T> Slot<T> {
@@ -306,6 +309,9 @@ impl<T: Default> Stacks<T> {
     /// No stack is in use, and nobody calls any function of this value until it returns.
     pub(crate) unsafe fn release_all(&self) {
         self.free.clear();
+        for slot in self.each() {
+            arch::valgrind_forget_stack(slot.known_as.load(Ordering::Relaxed));
+        }
         for place in &self.slabs {
             let slab = place.swap(ptr::null_mut(), Ordering::Relaxed);
             if let Some(bytes) = ptr::NonNull::new(slab).map(|slab| {
@@ -350,6 +356,7 @@ impl<T: Default> Stacks<T> {
             } else if slab.used.compare_exchange(next, next + 1, Ordering::Release, Ordering::Relaxed).is_ok()
             {
                 let slot = slab.slot(next);
+                slot.known_as.store(arch::valgrind_know_stack(slot.lo, slot.hi()), Ordering::Relaxed);
                 return self.make_accessible(slot).then_some(slot);
             }
         }
@@ -418,6 +425,7 @@ fn make_slab<T: Default>(slab: u32, count: u32, geometry: Geometry, place: usize
                 link: AtomicU32::new(0),
                 accessible: AtomicBool::new(false),
                 in_trim: AtomicBool::new(false),
+                known_as: AtomicUsize::new(0),
             });
         }
     }

@@ -14,7 +14,7 @@ pub struct Row {
 impl Row {
     /// Whether it differs from run to run and says little on a busy machine.
     pub fn is_time(&self) -> bool {
-        ["ns", "µs", "ms"].contains(&self.unit)
+        ["ns", "µs", "ms", "×"].contains(&self.unit)
     }
 
     /// Whether only valgrind can tell.
@@ -88,9 +88,9 @@ pub const ROWS: [Row; 52] = [
     row("... each further frame", "frame.plain", None, 350.0, "ns"),
     row("... each further frame with a destructor", "frame.cpp", None, f64::INFINITY, "ns"),
     row("... a C++ exception through a call, one frame", "thrown", None, f64::INFINITY, "ns"),
-    row("Rust panic! to WHARF_PANICKED, times catch_unwind", "rust.ratio", None, 1.3, ""),
+    row("Rust panic! to WHARF_PANICKED, over catch_unwind", "rust.ratio", None, 1.3, "×"),
     row("... the same, time", "rust.panicked", None, f64::INFINITY, "ns"),
-    row("... a library that only unwinds, times catch_unwind", "rust.floor_ratio", None, f64::INFINITY, ""),
+    row("... a library that only unwinds, over catch_unwind", "rust.floor_ratio", None, f64::INFINITY, "×"),
     row("panic to the end of the process, to /dev/null", "panic.null", None, 400.0, "µs"),
     row("panic to the end of the process, to a pipe", "panic.pipe", None, 400.0, "µs"),
     row("... a bare abort()", "abort", None, f64::INFINITY, "µs"),

@@ -95,7 +95,8 @@ impl Workshop {
         let record = PathBuf::from(format!("{}.command", out.display()));
         // What is linked may be an archive.
         let used = files.iter().map(PathBuf::as_path).chain(last.iter().map(Path::new));
-        let newest = used.map(changed).max().flatten().max(self.headers);
+        let newest = used.map(changed).chain(files.iter().map(|file| included(file))).max();
+        let newest = newest.flatten().max(self.headers);
         if changed(out) >= newest && fs::read_to_string(&record).is_ok_and(|before| before == line) {
             return Ok(());
         }
@@ -147,6 +148,13 @@ fn headers_in(dir: &Path) -> Vec<SystemTime> {
         .filter(|path| path.extension().is_some_and(|end| end == "h" || end == "hpp"))
         .filter_map(|path| changed(&path))
         .collect()
+}
+
+/// When the last of the sources beside it that it includes has changed.
+fn included(file: &Path) -> Option<SystemTime> {
+    let text = fs::read_to_string(file).ok()?;
+    let names = text.lines().filter_map(|line| line.strip_prefix("#include \"")?.strip_suffix('"'));
+    names.map(|name| changed(&file.with_file_name(name))).max().flatten()
 }
 
 fn changed(path: &Path) -> Option<SystemTime> {
