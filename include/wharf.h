@@ -31,7 +31,7 @@
 
 /* A struct of options with its defaults: wharf_config config = WHARF_CONFIG_INIT; */
 #define WHARF_CONFIG_INIT \
-  { (uint32_t)sizeof(wharf_config), 0, 0, 0, 0, 0, 0, 0, { 0, 0, 0, 0, 0 } }
+  { (uint32_t)sizeof(wharf_config), 0, 0, 0, 0, 0, 0, 0, 0, 0, { 0, 0, 0, 0 } }
 #define WHARF_ATTACH_OPTIONS_INIT \
   { (uint32_t)sizeof(wharf_attach_options), 0, 0, 0, { 0, 0, 0, 0 } }
 #define WHARF_STATS_INIT { (uint32_t)sizeof(wharf_stats), 0, 0, 0, 0, 0, 0, 0, 0 }
