@@ -31,7 +31,7 @@
 
 /* A struct of options with its defaults: wharf_config config = WHARF_CONFIG_INIT; */
 #define WHARF_CONFIG_INIT \
-  { (uint32_t)sizeof(wharf_config), 0, 0, 0, 0, 0, 0, 0, { 0, 0, 0, 0, 0 } }
+  { (uint32_t)sizeof(wharf_config), 0, 0, 0, 0, 0, 0, 0, 0, 0, { 0, 0, 0, 0 } }
 #define WHARF_ATTACH_OPTIONS_INIT \
   { (uint32_t)sizeof(wharf_attach_options), 0, 0, 0, { 0, 0, 0, 0 } }
 #define WHARF_STATS_INIT { (uint32_t)sizeof(wharf_stats), 0, 0, 0, 0, 0, 0, 0, 0 }
@@ -574,7 +574,8 @@ struct wharf_panic_info *wharf_recover(void);
 void wharf_goexit(void) WHARF_NORETURN;
 
 // Prints a panic as the report would: `panic: msg`, those before it, a blank line and the trace with
-// names. The modules of the trace must still be loaded to be named.
+// names and source lines, for which it reads files. The modules of the trace must still be loaded to be
+// named.
 //
 // `info`: not NULL. `out`: gets the text, cut to what has room, and a NUL; NULL if `bytes` is 0.
 // `bytes`: room at `out`.

@@ -22,6 +22,8 @@ mod stack;
 mod gmp;
 
 #[cfg(feature = "runtime")]
+mod symbolize;
+#[cfg(feature = "runtime")]
 mod traceback;
 
 #[cfg(feature = "runtime")]

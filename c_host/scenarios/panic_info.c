@@ -48,7 +48,7 @@ static wharf_panic_info *caught(wharf_fn fn, void *arg)
 
 static const char *formatted(const wharf_panic_info *info)
 {
-    static char text[16384];
+    static char text[32768];
     size_t length = W->panic_info_format(info, text, sizeof text);
     CHECK(length < sizeof text);
     CHECK_EQ(strlen(text), length);

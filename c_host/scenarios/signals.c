@@ -29,7 +29,7 @@
  * args: fault_in_handler
  * status: signal SIGSEGV
  * stderr~ ^SIGSEGV: segmentation violation\n
- * stderr~ \ngoroutine 2 \[running, locked to thread\]:\nfault\+0x
+ * stderr~ \ngoroutine 2 \[running, locked to thread\]:\npcs: [^\n]+\nfault\+0x
  */
 #include <signal.h>
 #include <sys/time.h>

@@ -4,7 +4,7 @@
  * status: signal SIGSEGV
  * case segv
  * args: segv
- * stderr~ ^SIGSEGV: segmentation violation\nPC=0x[0-9a-f]+ m=[0-9]+ sigcode=1 addr=0x10\n\ngoroutine [1-9][0-9]* \[running, locked to thread\]:\nsegv\+0x
+ * stderr~ ^SIGSEGV: segmentation violation\nPC=0x[0-9a-f]+ m=[0-9]+ sigcode=1 addr=0x10\n\ngoroutine [1-9][0-9]* \[running, locked to thread\]:\npcs: [^\n]+\nsegv\+0x
  * frames: segv callback wharf_call host_thread <libc>
  * symbols: yes
  * case segv_main
@@ -36,7 +36,7 @@
  * frames: segv callback wharf_call host_thread <libc>
  * case wild_jump
  * args: wild_jump
- * stderr~ ^SIGSEGV: segmentation violation\nPC=0x10 m=[0-9]+ sigcode=1 addr=0x10\n\ngoroutine .*\n0x10\n\t\?\nwild_jump\+0x(.|\n)*\nwharf_call\+0x(.|\n)*\nhost_thread\+0x
+ * stderr~ ^SIGSEGV: segmentation violation\nPC=0x10 m=[0-9]+ sigcode=1 addr=0x10\n\ngoroutine .*\npcs: 0x10 [^\n]+\n0x10\n\t\?\nwild_jump\+0x(.|\n)*\nwharf_call\+0x(.|\n)*\nhost_thread\+0x
  * case non_canonical
  * args: non_canonical
  * arch: x86_64

@@ -1,7 +1,7 @@
 /* FaultStorm: sixty-four threads fault at once: one report, whole, and the end by the signal; with a handler of the host's that
  * ends the process, one report, whole, before it; with one that lets every thread live, one report, and all live.
  * source: ours (one report per process)
- * stderr~ ^SIGSEGV: segmentation violation\nPC=0x[0-9a-f]+ m=[0-9]+ sigcode=1 addr=0x10\n\ngoroutine [1-9][0-9]* \[running, locked to thread\]:\nfault\+0x[0-9a-f]+\n(.*\n)*host_thread\+0x(.*\n)*$
+ * stderr~ ^SIGSEGV: segmentation violation\nPC=0x[0-9a-f]+ m=[0-9]+ sigcode=1 addr=0x10\n\ngoroutine [1-9][0-9]* \[running, locked to thread\]:\npcs: [^\n]+\nfault\+0x[0-9a-f]+\n(.*\n)*host_thread\+0x(.*\n)*$
  * stderr!~ SIGSEGV(.|\n)*SIGSEGV|goroutine(.|\n)*goroutine|panic
  * case default
  * args: default

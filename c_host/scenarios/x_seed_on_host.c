@@ -4,7 +4,7 @@
  * source: Go issue 8588, TestCgoExternalThreadPanic, TestEnsureDropM
  * cflags: -fno-optimize-sibling-calls -fno-inline
  * status: signal SIGABRT
- * stderr~ ^panic: BOOM\n\ngoroutine [1-9][0-9]* \[running, locked to thread\]:\n([^\n\t]+\+0x[0-9a-f]+\n\t[^\n]+\+0x[0-9a-f]+\n)+
+ * stderr~ ^panic: BOOM\n\ngoroutine [1-9][0-9]* \[running, locked to thread\]:\npcs: [^\n]+\n([^\n\t]+\+0x[0-9a-f]+\n\t[^\n]+\+0x[0-9a-f]+\n)+
  * symbols: yes
  * case first
  * args: first

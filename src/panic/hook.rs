@@ -4,6 +4,7 @@ use core::fmt::Write;
 use std::panic::{self, PanicHookInfo};
 
 use super::fatal;
+use crate::symbolize;
 
 /// The library's hook in its own std, from start to stop.
 pub(crate) struct Hook(());
@@ -24,6 +25,9 @@ impl Drop for Hook {
 }
 
 fn report(info: &PanicHookInfo<'_>) {
+    if symbolize::is_aside() {
+        return; // A broken file ends the look into it, and nothing else.
+    }
     let payload = info.payload();
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("?");

@@ -5,11 +5,13 @@
 //! 1. One thread reports; others that are to die wait where they are.
 //! 2. The thread switches to a stack that is kept for this. From here on: no TLS, no lock, no
 //!    allocation, no cancellation point.
-//! 3. Signals are held back, but for faults and SIGABRT; a timer on this thread sends SIGABRT when
-//!    the bound has passed, whatever holds the report up.
-//! 4. The report is printed: the message first of all, then as much as the level asks for. A reader
+//! 3. Signals are held back, but for faults and SIGABRT; a timer on this thread sends the signal that
+//!    the process dies of when the bound has passed, whatever holds the report up.
+//! 4. The first phase: the message, then where the frames are, by what is in memory alone. A reader
 //!    who takes nothing is not waited for yet: the text is kept.
-//! 5. The report is written for machines, to whoever wants it so.
+//! 5. The second phase: as much as the level asks for, with names and lines, by the files on disk. They
+//!    may be broken or large: what faults is left out, and what takes too long. Then the same for
+//!    machines, to whoever wants it so.
 //! 6. Who took nothing before gets the rest, and some time for it.
 //! 7. The host's hook gets the text.
 //! 8. The mask is as it was, and the process dies as its [`Death`] says.
@@ -20,9 +22,11 @@
 //! | `text` | the report for people |
 //! | `json` | the one for machines |
 //! | `others` | what can be known of the other threads |
+//! | `guard` | the steps that may fault |
 //! | `kept` | the text, as it is kept |
 //! | `hook` | the host's function that gets it |
 
+mod guard;
 mod hook;
 mod json;
 mod kept;
@@ -73,6 +77,8 @@ pub(crate) struct Death<'a> {
     /// Whether their PC is the next instruction, of a frame that was interrupted, and not a return
     /// address.
     pub(crate) is_exact: bool,
+    /// What the process dies of.
+    pub(crate) signal: i32,
     /// Ends the process from the report's stack; or does nothing, and who told it goes on.
     pub(crate) end: &'a dyn Fn(),
 }
@@ -141,7 +147,7 @@ fn again(death: &Death<'_>) -> ! {
 unsafe extern "C-unwind" fn print_and_end(report: *mut c_void) {
     // SAFETY: `tell` passes its own, which it waits with.
     let report = unsafe { &*report.cast::<Report<'_>>() };
-    let shield = sys::shield(END_NS, HANDLER_NS);
+    let shield = sys::shield(report.death.signal, END_NS, HANDLER_NS);
     let begun_ns = sys::now_ns();
     // SAFETY: we are the only thread that reports.
     let mut out = unsafe { kept::printer(2, begun_ns + SOON_NS, begun_ns + LAST_NS) };
@@ -153,12 +159,14 @@ unsafe extern "C-unwind" fn print_and_end(report: *mut c_void) {
     let kept = out.kept().0;
     let what_bytes = kept.strip_suffix(space).unwrap_or(kept).len();
     // SAFETY: as above.
-    let area = unsafe { traceback::area() };
-    report.print(&mut out, area);
+    let (trap, mut area) = unsafe { (guard::trap(), traceback::area()) };
+    report.print(&mut out, &mut area);
     for fd in [settings::fd_now(), settings::file_now()].into_iter().flatten() {
         let mut json = Printer::new(fd, sys::now_ns() + SINK_NS);
-        report.write_json(&mut json, &out.kept().0[..what_bytes], area);
+        let what = &out.kept().0[..what_bytes];
+        guard::step(&mut area, &mut |area| report.write_json(&mut json, what, area));
     }
+    drop(trap);
     out.finish();
     // SAFETY: the printer is the one of above, and flushed.
     unsafe { hook::call(kept::text(&out)) };

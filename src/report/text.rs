@@ -3,7 +3,7 @@
 use core::fmt::Write;
 
 use super::others::{self, Other, Place};
-use super::{Death, Level, Report, host_side, settings};
+use super::{Death, Level, Report, guard, host_side, settings};
 use crate::arch::Regs;
 use crate::base::Printer;
 use crate::gmp::{self, STACKS};
@@ -16,14 +16,30 @@ pub(super) const OTHERS_NS: i64 = 500_000_000;
 
 impl Report<'_> {
     /// Prints what stands behind the message.
-    pub(super) fn print(&self, out: &mut Printer, area: &mut Area) {
+    pub(super) fn print(&self, out: &mut Printer, area: &mut &'static mut Area) {
         if self.level == Level::None {
             return;
         }
+        let whole = guard::step(area, &mut |area| self.print_raw(out, area))
+            & guard::step(area, &mut |area| self.print_named(out, area));
+        if !whole {
+            out.bytes(b"\nreading what is broken has faulted\n");
+        }
+        out.flush();
+    }
+
+    fn print_raw(&self, out: &mut Printer, area: &mut Area) {
+        self.print_goroutine(out);
+        let Report { m, death, .. } = self;
+        traceback::print_raw(out, &death.regs, death.is_exact, area, &|sp| host_side(m.as_ref()?, sp));
+        // It stands, whatever becomes of the rest.
+        out.flush();
+    }
+
+    fn print_named(&self, out: &mut Printer, area: &mut Area) {
         if self.level == Level::System {
             area.show_plumbing();
         }
-        self.print_goroutine(out);
         let Report { m, death, .. } = self;
         traceback::print(out, &death.regs, death.is_exact, area, &|sp| host_side(m.as_ref()?, sp));
         out.flush();

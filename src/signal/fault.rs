@@ -88,6 +88,7 @@ pub(super) fn report(signal: i32, cause: &Cause, regs: Regs, place: &Place) {
             },
             regs,
             is_exact: true,
+            signal: sys::SIGABRT,
             end: &|| sys::die_of_abort(),
         });
     }
@@ -95,6 +96,7 @@ pub(super) fn report(signal: i32, cause: &Cause, regs: Regs, place: &Place) {
         what: &|out| print(out, signal, cause, &regs, place),
         regs,
         is_exact: true,
+        signal,
         end: &|| {},
     });
 }

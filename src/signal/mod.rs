@@ -19,9 +19,10 @@ mod fault;
 
 pub(crate) use altstack::{lend, release, take_back};
 
-use crate::arch::{self, Delivery};
+use crate::arch::{self, Delivery, Regs};
 use crate::base::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use crate::report;
+use crate::symbolize;
 use crate::sys::{self, Action, Cause, Receiver};
 use chain::HOST;
 use fault::place;
@@ -121,6 +122,12 @@ unsafe extern "C" fn on_signal(delivery: &mut Delivery) -> usize {
 unsafe fn look(delivery: &Delivery) -> bool {
     // SAFETY: as the caller says.
     let (cause, regs) = unsafe { (Cause::of(delivery), sys::interrupted(delivery)) };
+    // A look into a broken file, outside a report.
+    if let Some(sp) = symbolize::landing(regs.0[Regs::SP]).filter(|_| cause.is_fault()) {
+        // SAFETY: as the caller says; the switch stands, as the landing says.
+        unsafe { sys::go_on_with(delivery, arch::gogo as *const () as usize, sp, 1) };
+        return true;
+    }
     let Some(place) = place(&cause, &regs) else { return false };
     if faults_panic() {
         let landing = fault::panic(delivery.signal as i32, &cause, &regs, &place);

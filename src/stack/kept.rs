@@ -20,6 +20,18 @@ impl KeptStack {
 
     /// Where the first frame starts.
     pub(crate) fn top(&self) -> usize {
-        self.0.get() as usize + BYTES
+        self.lo() + BYTES
+    }
+
+    pub(crate) fn lo(&self) -> usize {
+        self.0.get() as usize
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        BYTES
+    }
+
+    pub(crate) fn holds(&self, sp: usize) -> bool {
+        (self.lo()..self.top()).contains(&sp)
     }
 }

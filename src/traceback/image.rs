@@ -6,7 +6,7 @@ use crate::sys::InFile;
 use core::mem::size_of;
 use gimli::{BaseAddresses, EhFrameHdr, Pointer};
 use object::elf;
-use object::read::elf::{Dyn, FileHeader, GnuHashTable, ProgramHeader, SectionHeader};
+use object::read::elf::{Dyn, FileHeader, GnuHashTable, NoteIterator, ProgramHeader, SectionHeader};
 use object::{NativeEndian, ReadRef, pod};
 
 #[cfg(target_pointer_width = "64")]
@@ -93,9 +93,10 @@ impl Image {
         Some(Frames { index: None, entries })
     }
 
-    /// Whether the image's `file` holds symbols of its own, beside those that are loaded.
+    /// Whether the image's `file` tells more than what is loaded: its own symbols, debug information
+    /// or a link to some.
     #[allow(clippy::useless_conversion)] // Not so on 32-bit machines.
-    pub(super) fn has_more_symbols(&self, file: &mut InFile) -> bool {
+    pub(super) fn tells_more(&self, file: &mut InFile) -> bool {
         const AT_ONCE: usize = 32;
         type Section = <Elf as FileHeader>::SectionHeader;
         let Ok(header) = Elf::parse(self.head) else { return false };
@@ -110,12 +111,35 @@ impl Image {
                 return false;
             }
             let sections = pod::slice_from_all_bytes::<Section>(&bytes[..wanted]).unwrap_or_default();
-            if sections.iter().any(|section| section.sh_type(ENDIAN) == elf::SHT_SYMTAB) {
+            let is_more = |section: &Section| match section.sh_type(ENDIAN) {
+                elf::SHT_SYMTAB => true,
+                // `.debug_info`, `.gnu_debuglink`.
+                elf::SHT_PROGBITS => section.sh_flags(ENDIAN) == 0,
+                _ => false,
+            };
+            if sections.iter().any(is_more) {
                 return true;
             }
             at += wanted as u64;
         }
         false
+    }
+
+    /// What the linker called this very file.
+    pub(super) fn build_id(&self) -> Option<&'static [u8]> {
+        let notes = self.headers.iter().filter(|header| header.p_type(ENDIAN) == elf::PT_NOTE);
+        notes
+            .filter_map(|header| {
+                let data = self.from(self.address(header))?.get(..header.p_filesz(ENDIAN) as usize)?;
+                build_id_among(NoteIterator::new(ENDIAN, header.p_align(ENDIAN), data).ok()?)
+            })
+            .next()
+    }
+
+    /// Where in the file an address in memory, which holds what the file does, came from.
+    pub(super) fn offset_in_file(&self, addr: usize) -> Option<u64> {
+        let segment = self.segment(addr)?;
+        Some((addr.wrapping_sub(self.address(segment)) + segment.p_offset(ENDIAN) as usize) as u64)
     }
 
     /// What is mapped from `addr` to the end of its segment.
@@ -170,6 +194,16 @@ impl Image {
     fn address(&self, header: &Header) -> usize {
         self.bias.wrapping_add(header.p_vaddr(ENDIAN) as usize)
     }
+}
+
+/// The build id among the notes of a file.
+pub(super) fn build_id_among<'a>(mut notes: NoteIterator<'a, Elf>) -> Option<&'a [u8]> {
+    while let Ok(Some(note)) = notes.next() {
+        if note.name() == elf::ELF_NOTE_GNU && note.n_type(ENDIAN) == elf::NT_GNU_BUILD_ID {
+            return Some(note.desc());
+        }
+    }
+    None
 }
 
 fn value(dynamic: &[Dynamic], tag: u32) -> Option<usize> {

@@ -1,5 +1,9 @@
 //! Who called whom: the frames of a dying thread, with names. `[sig]`
 //!
+//! A trace has two phases: [`print_raw`] prints where the frames are, by what is mapped alone; then [`print`]
+//! prints what they are, by the files on disk, which may be broken, and may take long. Whatever
+//! becomes of the second, the first stands.
+//!
 //! The walk trusts nothing that may be broken: it allocates nothing, takes no lock (not the
 //! loader's either), touches no thread-local, and asks the kernel before it reads a page. It goes
 //! by the call frame information that every loaded file carries, and where there is none, by the
@@ -14,12 +18,16 @@
 //! | `sigreturn`, `rows`, `unwind` | who called this frame? |
 //! | `symbols` | what is this function called? |
 //! | `list` | the same, one by one |
+//! | `debug` | where is what was stripped from a file? |
+//! | `lines` | where in the sources is this, and what was inlined there? |
 //! | `passed` | was a frame given up? |
 //! | `faulted` | what did a fault hit? |
 //! | `spare` | where to look from, outside the report? |
 
+mod debug;
 mod faulted;
 mod image;
+mod lines;
 mod list;
 mod mappings;
 mod memory;
@@ -36,9 +44,11 @@ mod tests;
 
 use crate::arch::Regs;
 use crate::base::Printer;
+use crate::symbolize::{Call, RUST_BYTES};
 use core::cell::UnsafeCell;
 use core::fmt::Write;
 pub(crate) use faulted::trace;
+use lines::{Described, Lines};
 pub(crate) use list::{Listed, list};
 use memory::Memory;
 use modules::Maps;
@@ -52,6 +62,8 @@ use unwind::{Cursor, Link, Step};
 const HALF: usize = 50;
 /// Where a walk that never ends is given up.
 const MAX_FRAMES: usize = 1 << 20;
+/// How many frames are printed raw.
+const RAW: usize = 50;
 
 /// All memory of a report. A page costs more than what is done with it: what every report touches,
 /// the front of the large tables too, lies together.
@@ -61,6 +73,7 @@ pub(crate) struct Area {
     names: Names,
     memory: Memory,
     own: Own,
+    lines: Lines,
     maps: Maps,
     last: [Shown; HALF],
     /// Whether plumbing is printed too.
@@ -104,7 +117,33 @@ pub(crate) unsafe fn area() -> &'static mut Area {
     area
 }
 
+/// Prints where the frames from `regs` outward are, in one line: `pcs: libfoo.so+0x1139 host+0x…`; up to
+/// fifty. Reads nothing but the stack and what the headers of the files in memory
+/// say. For `is_exact` and `link` see [`print`].
+pub(crate) fn print_raw(out: &mut Printer, regs: &Regs, is_exact: bool, area: &mut Area, link: Link<'_>) {
+    area.maps.open();
+    out.bytes(b"pcs:");
+    let mut count = 0;
+    area.follow(Cursor { regs: *regs, exact: is_exact }, Some(link), &mut |area, at, exact| {
+        if count == RAW {
+            out.bytes(b" ...");
+            return false;
+        }
+        area.print_where(out, at.place(exact));
+        count += 1;
+        true
+    });
+    out.bytes(b"\n");
+}
+
 /// Prints the frames from `regs` outward, two lines each: the first and the last fifty.
+///
+/// ```text
+/// name+0xOFF                 the return address, counted from the function's start
+/// \tfile.c:123 module+0xOFF  the place of the call, for addr2line too; without the line if no DWARF is there
+/// inlined(...)               a function that was inlined into the next one
+/// \tfile.h:45
+/// ```
 ///
 /// `is_exact` says that the PC in `regs` is the next instruction (of an interrupted or a present
 /// function), and not a return address. `link` tells where the stack that holds an SP was entered
@@ -165,6 +204,7 @@ enum End {
 impl Area {
     const fn new() -> Area {
         Area {
+            lines: Lines::new(),
             maps: Maps::new(),
             names: Names::new(),
             memory: Memory::new(),
@@ -182,6 +222,7 @@ impl Area {
 
     fn reset(&mut self) {
         if self.maps.is_open() {
+            self.lines.reset();
             self.names.reset();
             self.maps.reset();
             self.memory.reset();
@@ -243,26 +284,73 @@ impl Area {
         name.is_some_and(|name| name.text == b"__morestack" || is_wharfs(&name))
     }
 
-    fn print_frame(&mut self, out: &mut Printer, Shown { pc, place }: Shown) {
-        let module = self.maps.module_of(place);
-        match module.and_then(|module| self.names.find(place, module, &mut self.maps)) {
-            Some(name) => {
-                print_name(out, &name);
-                let _ = writeln!(out, "+{:#x}", pc.wrapping_sub(name.start));
+    fn print_where(&mut self, out: &mut Printer, place: usize) {
+        match self.maps.module_of(place).and_then(|module| Some((module, self.maps.image(module)?))) {
+            Some((module, image)) => {
+                let path = self.maps.module_path(module);
+                let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+                out.bytes(b" ");
+                out.bytes(name);
+                let _ = write!(out, "+{:#x}", place.wrapping_sub(image.bias));
             }
             None => {
-                let _ = writeln!(out, "{pc:#x}");
+                let _ = write!(out, " {place:#x}");
             }
         }
-        match module.and_then(|module| Some((module, self.maps.image(module)?))) {
-            Some((module, image)) => {
-                out.bytes(b"\t");
-                out.bytes(self.maps.module_path(module));
-                // For addr2line: the return address may belong to the next line.
-                let _ = writeln!(out, "+{:#x}", place.wrapping_sub(image.bias));
-            }
-            None => out.bytes(b"\t?\n"),
+    }
+
+    fn print_frame(&mut self, out: &mut Printer, Shown { pc, place }: Shown) {
+        let Some(module) = self.maps.module_of(place) else {
+            let _ = writeln!(out, "{pc:#x}\n\t?");
+            return;
+        };
+        let name = self.names.find(place, module, &mut self.maps);
+        let Described { name: readable, calls, start } =
+            self.lines.find(place, module, name.as_ref(), &mut self.maps);
+        let (function, inlined) =
+            calls.split_last().map_or((Call::default(), calls), |(last, rest)| (*last, rest));
+        // Plumbing, like all in the library but the API.
+        let is_own = matches!(self.own, Own::Library(own) if own == module);
+        let inlined = if is_own && !self.shows_plumbing { &[] } else { inlined };
+        for call in inlined {
+            out.bytes(call.name);
+            out.bytes(b"(...)\n\t");
+            print_line(out, call);
+            out.bytes(b"\n");
         }
+        let start = name.map(|name| name.start).or((!function.name.is_empty()).then_some(start));
+        match (&name, start) {
+            (_, Some(_)) if !readable.is_empty() => out.bytes(readable),
+            (Some(name), _) => print_name(out, name),
+            (None, Some(_)) => out.bytes(function.name),
+            (None, None) => {}
+        }
+        let _ = match start {
+            Some(start) => writeln!(out, "+{:#x}", pc.wrapping_sub(start)),
+            None => writeln!(out, "{pc:#x}"),
+        };
+        out.bytes(b"\t");
+        if !function.file.is_empty() {
+            print_line(out, &function);
+            out.bytes(b" ");
+        }
+        self.print_module(out, module, place, start.is_some());
+    }
+
+    /// Where a place is in its file; and which file that is, where nothing else tells.
+    fn print_module(&self, out: &mut Printer, module: usize, place: usize, has_name: bool) {
+        let Some(image) = self.maps.image(module) else { return };
+        out.bytes(self.maps.module_path(module));
+        // For addr2line: the return address may belong to the next line.
+        let _ = write!(out, "+{:#x}", place.wrapping_sub(image.bias));
+        if let Some(id) = image.build_id().filter(|_| !has_name) {
+            out.bytes(b" (BuildId: ");
+            for byte in id {
+                let _ = write!(out, "{byte:02x}");
+            }
+            out.bytes(b")");
+        }
+        out.bytes(b"\n");
     }
 
     /// Prints what is kept of a trace of `shown` frames, beyond the first half.
@@ -277,6 +365,19 @@ impl Area {
     }
 }
 
+fn print_line(out: &mut Printer, call: &Call) {
+    if call.file.is_empty() {
+        out.bytes(b"?");
+        return;
+    }
+    if !call.dir.is_empty() {
+        out.bytes(call.dir);
+        out.bytes(b"/");
+    }
+    out.bytes(call.file);
+    let _ = write!(out, ":{}", call.line);
+}
+
 /// The name in Rust's spelling, without the hash; any other as it is.
 fn print_name(out: &mut Printer, name: &Name) {
     match demangle(name) {
@@ -288,9 +389,7 @@ fn print_name(out: &mut Printer, name: &Name) {
 }
 
 fn demangle(name: &Name) -> Option<rustc_demangle::Demangle<'static>> {
-    /// Nested as deep as it is long, a name could take more stack than there is.
-    const MAX_BYTES: usize = 512;
-    let text = core::str::from_utf8(name.text).ok().filter(|text| text.len() <= MAX_BYTES)?;
+    let text = core::str::from_utf8(name.text).ok().filter(|text| text.len() <= RUST_BYTES)?;
     rustc_demangle::try_demangle(text).ok()
 }
 

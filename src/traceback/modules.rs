@@ -3,12 +3,14 @@
 //! A file's headers are read when a frame lies in it, and not before: another thread may be
 //! unloading some other file.
 
+use super::debug;
 use super::image::Image;
 use super::mappings::{Mappings, VDSO};
 use crate::sys::{InFile, MappedFile};
 use core::ffi::CStr;
 
-const MODULES: usize = 64;
+/// How many can be told apart.
+pub(super) const MODULES: usize = 64;
 
 /// A file's name and place, once a frame was found in it. An empty one is all zero, so that the
 /// table costs nothing in the library's file.
@@ -16,6 +18,8 @@ struct Module {
     image: Option<Image>,
     path: u32,
     file: Content,
+    /// The one that its debug information was put into.
+    debug: Content,
 }
 
 /// The whole of a module's file.
@@ -37,7 +41,7 @@ pub(super) struct Maps {
 }
 
 impl Module {
-    const EMPTY: Module = Module { image: None, path: 0, file: Content::NotAsked };
+    const EMPTY: Module = Module { image: None, path: 0, file: Content::NotAsked, debug: Content::NotAsked };
 }
 
 impl Maps {
@@ -145,7 +149,7 @@ impl Maps {
         if self.modules[at].image.is_some() {
             return Some(at);
         }
-        self.modules[at] = Module { image: Some(image), path, file: Content::NotAsked };
+        self.modules[at] = Module { image: Some(image), path, ..Module::EMPTY };
         if image.frames.is_none() {
             image.frames = self.file(at).and_then(|file| image.frames_by(file));
             self.modules[at].image = Some(image);
@@ -169,12 +173,33 @@ impl Maps {
             let file = open_same(path, &image).or_else(|| open_same(c"/proc/thread-self/exe", &image));
             // The frames of a static program, which has no index of them, are found by its sections.
             let mapped = file.and_then(|mut file| {
-                let tells_more = image.frames.is_none() || image.has_more_symbols(&mut file);
+                let tells_more = image.frames.is_none() || image.tells_more(&mut file);
                 if tells_more { MappedFile::of(&file) } else { None }
             });
             self.modules[module].file = mapped.map_or(Content::Nothing, Content::Mapped);
         }
-        match &self.modules[module].file {
+        self.modules[module].file.bytes()
+    }
+
+    /// The file with a module's debug information, all of it, if that is not in its own file.
+    pub(super) fn debug_file(&mut self, module: usize) -> Option<&[u8]> {
+        let image = self.image(module)?;
+        if matches!(self.modules[module].debug, Content::NotAsked) {
+            let own = self.file(module).filter(|file| !debug::is_in(file));
+            // SAFETY: it stays mapped while the paths do.
+            let own = own.map(|file| unsafe { core::slice::from_raw_parts(file.as_ptr(), file.len()) });
+            let path = self.mappings.path(self.modules[module].path);
+            let is_elsewhere = own.is_some() || matches!(self.modules[module].file, Content::Nothing);
+            let found = if is_elsewhere { debug::find(&image, path, own) } else { None };
+            self.modules[module].debug = found.map_or(Content::Nothing, Content::Mapped);
+        }
+        self.modules[module].debug.bytes()
+    }
+}
+
+impl Content {
+    fn bytes(&self) -> Option<&[u8]> {
+        match self {
             Content::Mapped(file) => Some(file.bytes()),
             _ => None,
         }
@@ -189,5 +214,16 @@ fn open_same(path: &CStr, image: &Image) -> Option<InFile> {
     let mut start = [0; COMPARED_BYTES];
     let got = file.read_at(0, &mut start);
     let compared = got.min(image.head.len());
-    (compared > 0 && start[..compared] == image.head[..compared]).then_some(file)
+    let same = compared > 0 && start[..compared] == image.head[..compared];
+    (same && has_build_id(&mut file, image, compared)).then_some(file)
+}
+
+/// Whether the file has the image's build id, if there is one and it lies behind what was `compared`.
+fn has_build_id(file: &mut InFile, image: &Image, compared: usize) -> bool {
+    const LONGEST: usize = 64;
+    let Some(id) = image.build_id().filter(|id| id.len() <= LONGEST) else { return true };
+    let Some(at) = image.offset_in_file(id.as_ptr() as usize) else { return true };
+    let mut there = [0; LONGEST];
+    at + id.len() as u64 <= compared as u64
+        || file.read_at(at, &mut there[..id.len()]) == id.len() && &there[..id.len()] == id
 }

@@ -35,6 +35,7 @@ unsafe extern "C-unwind" fn run(look: *mut c_void) {
     let (look, area) = unsafe { (&mut *look.cast::<&mut dyn FnMut(&mut Area)>(), &mut *AREA.0.get()) };
     // Whoever was there before us may have been left behind by a fork.
     area.reset();
+    area.lines.is_spare = true;
     look(area);
     area.reset();
 }

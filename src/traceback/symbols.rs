@@ -56,7 +56,7 @@ fn look_up(addr: usize, module: usize, maps: &mut Maps) -> Option<Name> {
     let offset = addr.wrapping_sub(image.bias);
     let (symbol, text) = match image.exported.and_then(|exported| in_memory(exported, offset)) {
         Some(found) => found,
-        None => in_file(maps.file(module)?, offset)?,
+        None => in_files(maps, module, offset)?,
     };
     // SAFETY: the module stays loaded, or its file mapped, until `Maps` is reset, and with it the
     // names.
@@ -68,6 +68,12 @@ fn in_memory(exported: Exported, offset: usize) -> Option<(&'static Sym, &'stati
     let symbol = search(exported.symbols, None, offset)?;
     let name = exported.strings.get(symbol.st_name(ENDIAN) as usize..)?;
     Some((symbol, name.split(|&byte| byte == 0).next()?))
+}
+
+/// Looks in the module's file, then in the one that it was stripped into.
+fn in_files(maps: &mut Maps, module: usize, offset: usize) -> Option<(&Sym, &[u8])> {
+    let is_there = maps.file(module).and_then(|file| in_file(file, offset)).is_some();
+    in_file(if is_there { maps.file(module) } else { maps.debug_file(module) }?, offset)
 }
 
 fn in_file(file: &[u8], offset: usize) -> Option<(&Sym, &[u8])> {

@@ -61,9 +61,11 @@ fn stream(name: &str, expected: &Expected, text: &str, other: bool, found: &mut 
     }
 }
 
-/// One frame of a trace: `function+0xOFF`, or only the address where no symbol is known; then a tab and `module+0xOFF`.
+/// One frame of a trace: `function+0xOFF`, or only the address where no symbol is known; then a tab, `file:line` where
+/// that is known, and `module+0xOFF`. Or `function(...)`, which was inlined into the next, and only `file:line`.
 struct Frame<'t> {
     function: &'t str,
+    /// Empty, if it was inlined.
     module: &'t str,
     module_offset: &'t str,
 }
@@ -88,15 +90,33 @@ fn frames(report: &str) -> Result<Vec<Frame<'_>>, String> {
     }
     let mut frames = Vec::new();
     let mut lines = lines.take_while(|line| !line.is_empty());
+    let raw = lines.next().filter(|line| line.starts_with("pcs: ")).ok_or("no raw frames")?;
+    if let Some(bad) =
+        raw.split(' ').skip(1).find(|word| !matches_line("[^+]*[+]?0x[0-9a-f]+|[.][.][.]", word))
+    {
+        return Err(format!("bad raw frame: {bad}"));
+    }
     while let Some(first) = lines.next() {
         let second = lines.next().ok_or_else(|| format!("half a frame: {first}"))?;
         let place =
             second.strip_prefix('\t').ok_or_else(|| format!("not a frame's second line: {second}"))?;
+        if let Some(function) = first.strip_suffix("(...)") {
+            frames.push(Frame { function, module: "", module_offset: "" });
+            continue;
+        }
         let function = if is_hex(first) { first } else { offset(first)?.0 };
-        let (module, module_offset) = offset(place)?;
+        let place = place.split(" (BuildId: ").next().unwrap_or(place);
+        let (module, module_offset) = offset(behind_line(place))?;
         frames.push(Frame { function, module, module_offset });
     }
     Ok(frames)
+}
+
+/// What stands behind `file:line `, if that is there.
+fn behind_line(place: &str) -> &str {
+    let spaces = place.match_indices(' ').map(|(at, _)| at);
+    let ends_in_line = |at: &usize| matches_line(".*:[0-9]+", &place[..*at]);
+    spaces.into_iter().find(ends_in_line).map_or(place, |at| &place[at + 1..])
 }
 
 /// Splits `name+0xOFF`.
@@ -188,9 +208,14 @@ mod tests {
 
     #[test]
     fn a_trace_has_a_shape() {
-        let good = "panic: BOOM\n\ngoroutine 1 [running, locked to thread]:\nact+0x10\n\t/bin/host+0x1139\n";
+        let good = "panic: BOOM\n\ngoroutine 1 [running, locked to thread]:\npcs: host+0x1139 0x77\n\
+                    act+0x10\n\tdir/a.c:12 /bin/host+0x1139\n";
         let frames_of = |text: &str| frames(text).map(|frames| frames.len());
         assert_eq!(frames_of(good), Ok(1));
+        assert_eq!(frames(good).map(|frames| frames[0].module), Ok("/bin/host"));
+        assert_eq!(frames_of(&good.replace("dir/a.c:12 ", "")), Ok(1));
+        assert_eq!(frames_of(&format!("{good}in(...)\n\ta.h:3\nout+0x1\n\ta.c:4 /bin/host+0x1\n")), Ok(3));
+        assert!(frames_of(&good.replace("pcs:", "")).is_err());
         assert!(frames_of("panic: BOOM\n").is_err());
         assert!(frames_of(&good.replace("\t", "")).is_err());
         assert!(frames_of(&good.replace("+0x10", "")).is_err());
@@ -198,6 +223,6 @@ mod tests {
             frames_of(&good.replace("goroutine 1 [running, locked to thread]", "goroutine 0 [dead]"))
                 .is_err()
         );
-        assert!(frames_of(&good.replace("\t/bin/host+0x1139\n", "")).is_err());
+        assert!(frames_of(&good.replace("\tdir/a.c:12 /bin/host+0x1139\n", "")).is_err());
     }
 }

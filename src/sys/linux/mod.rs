@@ -10,6 +10,7 @@ mod process;
 mod signals;
 mod thread;
 mod time;
+mod trap;
 
 pub(crate) use environment::*;
 pub(crate) use io::*;
@@ -20,3 +21,4 @@ pub(crate) use process::*;
 pub(crate) use signals::*;
 pub(crate) use thread::*;
 pub(crate) use time::*;
+pub(crate) use trap::*;

@@ -14,10 +14,10 @@ pub(crate) struct Shield {
     limits: Limits,
 }
 
-/// Holds back every signal on the calling thread but faults and SIGABRT, and has SIGABRT sent to it
+/// Holds back every signal on the calling thread but faults and SIGABRT, and has `signal` sent to it
 /// after `bound_ns`: whatever holds the report up, the process ends. Where the host has a handler that
 /// comes back, it ends by SIGKILL, `kill_ns` later. `[sig]`
-pub(crate) fn shield(bound_ns: i64, kill_ns: i64) -> Shield {
+pub(crate) fn shield(signal: libc::c_int, bound_ns: i64, kill_ns: i64) -> Shield {
     const THROUGH: [libc::c_int; 6] =
         [libc::SIGABRT, libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP];
     // SAFETY: the sets are initialised before use.
@@ -30,7 +30,7 @@ pub(crate) fn shield(bound_ns: i64, kill_ns: i64) -> Shield {
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, held.as_ptr(), before.as_mut_ptr());
         let timers = [
-            signal_after(libc::SIGABRT, libc::SIGEV_THREAD_ID, bound_ns),
+            signal_after(signal, libc::SIGEV_THREAD_ID, bound_ns),
             signal_after(libc::SIGKILL, libc::SIGEV_SIGNAL, bound_ns + kill_ns),
         ];
         Shield { before: before.assume_init(), timers, limits: limits::raise() }
