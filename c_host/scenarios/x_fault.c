@@ -51,12 +51,12 @@
  * args: fpe
  * status: signal SIGFPE
  * arch: x86_64
- * stderr~ ^SIGFPE: floating-point exception\nPC=0x[0-9a-f]+ m=[0-9]+ sigcode=1 addr=0x[0-9a-f]+\n
+ * stderr~ ^SIGFPE: floating-point exception\nPC=0x[0-9a-f]+ m=[0-9]+ sigcode=1 addr=0x[0-9a-f]+\ninstruction bytes: 0xf7( 0x[0-9a-f]+)+\n
  * frames: fpe callback wharf_call host_thread
  * case ill
  * args: ill
  * status: signal SIGILL
- * stderr~ ^SIGILL: illegal instruction\nPC=0x[0-9a-f]+ m=[0-9]+ sigcode=[0-9]+ addr=0x[0-9a-f]+\n
+ * stderr~ ^SIGILL: illegal instruction\nPC=0x[0-9a-f]+ m=[0-9]+ sigcode=[0-9]+ addr=0x[0-9a-f]+\ninstruction bytes: 0xf 0xb( 0x[0-9a-f]+)+\n
  * frames: ill callback wharf_call host_thread
  * case tgkill
  * args: tgkill

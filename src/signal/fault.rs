@@ -122,4 +122,19 @@ fn print(out: &mut Printer, signal: i32, cause: &Cause, regs: &Regs, place: &Pla
     if place.is_out {
         out.bytes(b"\nsignal arrived during wharf_on_host");
     }
+    if [sys::SIGILL, sys::SIGFPE].contains(&signal) {
+        print_instruction(out, pc);
+    }
+}
+
+/// Sixteen bytes from `pc`, as far as they can be read: no instruction is longer.
+fn print_instruction(out: &mut Printer, pc: usize) {
+    out.bytes(b"\ninstruction bytes:");
+    for at in [pc, pc + 8].into_iter().take_while(|&at| sys::readable(at)) {
+        // SAFETY: so many bytes can be read; nobody unmaps the code that runs.
+        let bytes = unsafe { (at as *const [u8; 8]).read() };
+        for byte in bytes {
+            let _ = write!(out, " {byte:#x}");
+        }
+    }
 }
