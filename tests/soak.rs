@@ -44,8 +44,6 @@ const SCENARIOS: [&str; 22] = [
 /// How many cases run beside each other, and beside how many threads that only take time.
 const BESIDE: usize = 3;
 const LOAD: usize = 2;
-/// How much longer than alone a case may take.
-const PATIENCE: u32 = 5;
 
 /// What the hosts have counted, by name: their lines `tally: ok=3 stopped=4`.
 type Tally = BTreeMap<String, u64>;
@@ -74,7 +72,6 @@ fn soak() {
             // The storms of the first round are long ones.
             let all = in_parallel(BESIDE, cases.iter().collect(), |(case, host)| {
                 let mut case = case.clone();
-                case.timeout *= PATIENCE;
                 if round == 0 {
                     case.env.push(("SOAK".to_string(), "long".to_string()));
                 }

@@ -25,8 +25,9 @@ static SWITCH: AtomicPtr<()> = AtomicPtr::new(arch::call_on_stack as *mut ());
 /// As there.
 #[inline(always)]
 pub(crate) unsafe fn switch(f: EntryFn, arg: *mut c_void, top: usize, buf: *mut Gobuf) -> u32 {
-    // SAFETY: one of the two functions of this type that are stored.
-    let switch = unsafe { mem::transmute::<*mut (), Switch>(SWITCH.load(Ordering::Relaxed)) };
+    // SAFETY: one of the two functions of this type that are stored, at a start, before any thread is bound
+    // that calls. A plain load: the call is made through the word itself.
+    let switch = unsafe { mem::transmute::<*mut (), Switch>(*SWITCH.as_ptr()) };
     // SAFETY: handed on.
     unsafe { switch(f, arg, top, buf) }
 }
