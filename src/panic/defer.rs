@@ -4,7 +4,7 @@ use core::ffi::c_void;
 use core::mem::offset_of;
 use core::ptr;
 
-use super::gopanic::unwind_outward;
+use super::gopanic::{drop_left, unwind_outward};
 use super::info::{Deferred, Panic, wharf_panic_info};
 use super::reach;
 use crate::arch::{self, EntryFn, FinishFn, Gobuf};
@@ -191,6 +191,8 @@ unsafe fn deliver(panic: &'static Panic, scope: Scope, caught: *mut *mut wharf_p
 #[inline(never)]
 pub(crate) fn unwound(scope: Scope) {
     close(scope);
+    // What unwinds may come from a deferred call: the panic because of which that ran is over.
+    drop_left(scope.on, if scope.mark == 0 { scope.on.top } else { scope.sp() });
     if scope.on.scope().mark != scope.mark {
         // It has ended: what was deferred in it has run on top of the frames that are unwound now.
         return;

@@ -37,7 +37,8 @@ pub(crate) fn gopanic(message: &[u8], raised: usize, frames: &[usize]) -> ! {
     }
     let panic = if is_awaited(on) { Panic::new(Some(message)) } else { None };
     let Some(panic) = panic else {
-        fatal(&|out| print_before(before, message, out), &|out| print_text(before, message, out))
+        let all = || before.into_iter().flat_map(Panic::and_before);
+        fatal(&|out| print_before(all(), message, out), &|out| print_text(before, message, out))
     };
     panic.begin(on);
     if frames.is_empty() {
@@ -106,6 +107,11 @@ fn settle(on: &'static GStack, sp: usize) {
 /// As [`settle`], where the frames of `on` end at `top`.
 pub(super) fn settle_at(on: &'static GStack, top: usize) {
     on.drop_lost_scopes(top);
+    drop_left(on, top);
+}
+
+/// Drops the panics whose deferred calls were left: their frames lay below `top`.
+pub(super) fn drop_left(on: &'static GStack, top: usize) {
     while let Some(panic) = Panic::innermost(on) {
         let left = |deferred: Deferred| on.contains(deferred.sp) && deferred.sp < top;
         if !panic.deferred.get().is_some_and(left) {
@@ -213,9 +219,10 @@ fn unwind_to_next(
 }
 
 /// Reports the panic, and why it ends here.
-fn die(panic: &Panic, why: &[u8]) -> ! {
-    fatal(&|out| panic.print_before(out), &|out| {
-        panic.print_text(out);
+fn die(panic: &'static Panic, why: &[u8]) -> ! {
+    let before = || panic.and_before().skip(1);
+    fatal(&|out| print_before(before(), panic.text(), out), &|out| {
+        panic.print_text(before().next(), out);
         out.bytes(why);
     })
 }
@@ -225,6 +232,7 @@ fn die(panic: &Panic, why: &[u8]) -> ! {
 #[inline(always)]
 fn unwind_to(panic: &'static Panic, from: &'static GStack, scope: Scope) -> ! {
     panic.end(from);
+    panic.landed.set(None);
     panic.target.set(Some(scope));
     let mut on = Some(from);
     while let Some(stack) = on {
@@ -253,6 +261,7 @@ impl Unwinding for Panic {
             land(panic)
         };
         let pc = frame.pc();
+        panic.at.set(frame.sp());
         panic.trace_unwound(frame.sp(), pc);
         if arch::is_switch(pc) {
             let sp = arch::switch_sp(frame.register(Regs::FP));

@@ -5,6 +5,7 @@
 
 use core::cell::Cell;
 use core::ffi::{CStr, c_char, c_void};
+use core::fmt::Write;
 use core::mem::offset_of;
 use core::ptr;
 
@@ -67,8 +68,8 @@ pub(super) struct Panic {
     pub(super) known: Panicking,
     pub(super) exception: Exception,
     info: wharf_panic_info,
-    /// How many of those before it it took the place of.
-    replaced: Cell<usize>,
+    /// The one that it took the place of, and keeps.
+    replaced: Cell<Option<&'static Panic>>,
     owners: AtomicU32,
     /// Of a mapping of its own; 0: it is in the process's heap.
     mapped_bytes: usize,
@@ -83,6 +84,8 @@ pub(super) struct Panic {
     pub(super) landed: Cell<Option<usize>>,
     /// The deferred call that runs because of it, if one does.
     pub(super) deferred: Cell<Option<Deferred>>,
+    /// The stack pointer of the frame that is being unwound.
+    pub(super) at: Cell<usize>,
     /// The stack pointer of the frame that was seen last, if unwound frames are put into the trace; at
     /// first, of who raised it.
     pub(super) tracing: Cell<Option<usize>>,
@@ -142,7 +145,7 @@ impl Panic {
                     earlier: ptr::null(),
                     address: ptr::null(),
                 },
-                replaced: Cell::new(0),
+                replaced: Cell::new(None),
                 owners: AtomicU32::new(RUNTIME),
                 mapped_bytes: if is_mapped { bytes } else { 0 },
                 is_goexit: message.is_none(),
@@ -151,6 +154,7 @@ impl Panic {
                 target: Cell::new(None),
                 landed: Cell::new(None),
                 deferred: Cell::new(None),
+                at: Cell::new(0),
                 tracing: Cell::new(None),
                 room,
                 trace: [],
@@ -169,24 +173,21 @@ impl Panic {
         unsafe { (*panicking.cast::<Panic>()).release(RUNTIME) };
     }
 
-    /// Frees the block if `owner` was the last who needed it.
+    /// Frees the block if `owner` was the last who needed it, then those that only it kept.
     fn release(&self, owner: u32) {
+        let (mut panic, mut owner) = (self, owner);
         // AcqRel: the other owner's last look is behind us.
-        if self.owners.fetch_and(!owner, Ordering::AcqRel) != owner {
-            return;
-        }
-        let mut next = self.before();
-        for _ in 0..self.replaced.get() {
-            let Some(replaced) = next else { break };
-            next = replaced.before();
-            replaced.release(RUNTIME);
-        }
-        // SAFETY: nobody needs it any more.
-        unsafe {
-            match self.mapped_bytes {
-                0 => sys::deallocate(self.as_ptr().cast()),
-                bytes => sys::release(self.as_ptr() as usize, bytes),
+        while panic.owners.fetch_and(!owner, Ordering::AcqRel) == owner {
+            let kept = panic.replaced.get();
+            // SAFETY: nobody needs it any more.
+            unsafe {
+                match panic.mapped_bytes {
+                    0 => sys::deallocate(panic.as_ptr().cast()),
+                    bytes => sys::release(panic.as_ptr() as usize, bytes),
+                }
             }
+            let Some(kept) = kept else { return };
+            (panic, owner) = (kept, RUNTIME);
         }
     }
 
@@ -195,29 +196,33 @@ impl Panic {
         unsafe { CStr::from_ptr(self.info.message) }.to_bytes()
     }
 
-    /// The one that this one took the place of, or that went on when it began.
-    fn before(&self) -> Option<&'static Panic> {
-        // SAFETY: alive as long as this one is.
+    /// The panic that went on when it began.
+    fn interrupted(&self) -> Option<&'static Panic> {
+        // SAFETY: alive as long as this one goes on.
         unsafe { self.known.link.load(Ordering::Relaxed).cast::<Panic>().as_ref() }
     }
 
-    /// The last of those that it took the place of, or itself.
-    fn last(&self) -> &Panic {
-        core::iter::successors(Some(self), |panic| panic.before()).nth(self.replaced.get()).unwrap_or(self)
+    /// Those that it took the place of, youngest first.
+    fn each_replaced(&self) -> impl Iterator<Item = &'static Panic> {
+        core::iter::successors(self.replaced.get(), |panic| panic.replaced.get())
     }
 
-    /// Those before it, oldest first, each on a line, ready for this one's.
-    pub(super) fn print_before(&self, out: &mut Printer) {
-        print_before(self.before(), self.text(), out);
+    /// It and all before it, youngest first.
+    pub(super) fn and_before(&'static self) -> impl Iterator<Item = &'static Panic> {
+        let heads = core::iter::successors(Some(self), |panic| panic.interrupted());
+        heads.flat_map(|panic| core::iter::once(panic).chain(panic.each_replaced()))
     }
 
-    /// The message and what became of it.
-    pub(super) fn print_text(&self, out: &mut Printer) {
-        print_text(self.before(), self.text(), out);
+    /// The message and what became of it, where `before` came before it.
+    pub(super) fn print_text(&self, before: Option<&Panic>, out: &mut Printer) {
+        print_text(before, self.text(), out);
         // One that repeats another is printed as that one, which says so already.
-        let repeats = self.before().is_some_and(|before| before.is_repeated(self.text()));
+        let repeats = before.is_some_and(|before| before.is_repeated(self.text()));
         if self.recovered.get() && !repeats {
             out.bytes(b" [recovered]");
+        }
+        if self.is_goexit {
+            out.bytes(b"wharf_goexit");
         }
     }
 
@@ -226,9 +231,14 @@ impl Panic {
         self.recovered.get() && !self.is_goexit && self.text() == message
     }
 
-    /// Whether it ends when a panic comes back to `scope` on the same stack.
+    /// Whether it ends when a panic comes back to `scope` on the same stack: not if the scope is inside its
+    /// deferred call, or inside a destructor that it runs.
     pub(super) fn is_left_by(&self, scope: Scope) -> bool {
-        self.deferred.get().is_none_or(|deferred| scope.mark <= deferred.depth)
+        let at = self.at.get();
+        match self.deferred.get() {
+            Some(deferred) => scope.mark <= deferred.depth,
+            None => scope.mark == 0 || !scope.on.contains(at) || scope.sp() >= at,
+        }
     }
 
     /// Adds a frame to the trace; whether there is room for more.
@@ -279,25 +289,19 @@ impl Panic {
     /// Makes it the innermost of `on`.
     pub(super) fn begin(&self, on: &GStack) {
         let others = on.record.panics.load(Ordering::Relaxed);
-        self.last().known.link.store(others, Ordering::Relaxed);
+        self.known.link.store(others, Ordering::Relaxed);
         on.record.panics.store(self.as_ptr().cast(), Ordering::Relaxed);
     }
 
-    /// Takes it, the innermost, off the list of `on`, with those that it took the place of.
+    /// Takes it, the innermost, off the list of `on`.
     pub(super) fn end(&self, on: &GStack) {
-        let others = self.last().known.link.swap(ptr::null_mut(), Ordering::Relaxed);
+        let others = self.known.link.swap(ptr::null_mut(), Ordering::Relaxed);
         on.record.panics.store(others, Ordering::Relaxed);
     }
 
     /// Takes the place of `other`; both are on no list now.
-    pub(super) fn replace(&self, other: &Panic) {
-        self.last().known.link.store(other.as_ptr().cast(), Ordering::Relaxed);
-        self.replaced.set(self.replaced.get() + 1 + other.replaced.replace(0));
-    }
-
-    /// Those that it took the place of, youngest first.
-    fn each_replaced(&self) -> impl Iterator<Item = &'static Panic> {
-        core::iter::successors(self.before(), |panic| panic.before()).take(self.replaced.get())
+    pub(super) fn replace(&self, other: &'static Panic) {
+        self.each_replaced().last().unwrap_or(self).replaced.set(Some(other));
     }
 
     /// Whether it took the place of a `wharf_goexit` of `scope`, which goes on when this one is recovered there.
@@ -333,14 +337,26 @@ impl Panic {
     }
 }
 
-/// What goes before a panic with this message: the others, oldest first, each on a line.
-pub(super) fn print_before(before: Option<&Panic>, message: &[u8], out: &mut Printer) {
-    let Some(before) = before else { return };
-    before.print_before(out);
-    if !before.is_goexit && !before.is_repeated(message) {
+/// Prints a panic with this message: first those before it, oldest first, each on a line. `before`: youngest
+/// first; of very many the youngest and the oldest are shown, as the stack is bounded.
+pub(super) fn print_before(before: impl Iterator<Item = &'static Panic>, message: &[u8], out: &mut Printer) {
+    const MOST: usize = 50;
+    let (mut shown, mut count) = ([None; MOST], 0_usize);
+    let (mut before, mut after) = (before.peekable(), message);
+    while let Some(panic) = before.next() {
+        if !panic.is_goexit && !panic.is_repeated(after) {
+            shown[count.min(MOST - 1)] = Some((panic, before.peek().copied()));
+            count += 1;
+        }
+        after = panic.text();
+    }
+    for (at, (panic, before)) in shown.into_iter().flatten().rev().enumerate() {
         out.bytes(b"panic: ");
-        before.print_text(out);
+        panic.print_text(before, out);
         out.bytes(b"\n\t");
+        if at == 0 && count > MOST {
+            let _ = write!(out, "...{} panics elided...\n\t", count - MOST);
+        }
     }
 }
 
@@ -368,9 +384,9 @@ pub(crate) unsafe fn free(info: *mut wharf_panic_info) {
 pub(crate) unsafe fn format(info: *const wharf_panic_info, out: &mut Printer) {
     // SAFETY: as the caller says.
     let panic = unsafe { Panic::of(info) };
-    panic.print_before(out);
+    print_before(panic.each_replaced(), panic.text(), out);
     out.bytes(b"panic: ");
-    panic.print_text(out);
+    panic.print_text(panic.replaced.get(), out);
     out.bytes(b"\n");
     if !panic.frames().is_empty() {
         out.bytes(b"\n");
