@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -41,7 +42,7 @@ fn panics_come_back_whatever_compiled_the_host() {
     let variants: Vec<(&str, &str)> = compilers.flat_map(|one| FLAGS.map(|flags| (one, flags))).collect();
     let wrong = in_parallel(2, variants, |(compiler, flags)| {
         let host = dir.join(format!("{compiler}{}", flags.replace(' ', "")));
-        match compile(compiler, flags, &host) {
+        match compile(compiler, flags, "panic_recover.c", &host) {
             Ok(()) => {
                 CASES.into_iter().filter_map(|case| run(&workshop.library, &host, case).err()).collect()
             }
@@ -52,11 +53,38 @@ fn panics_come_back_whatever_compiled_the_host() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-fn compile(compiler: &str, flags: &str, host: &PathBuf) -> Result<(), String> {
+/// What is `noexcept` is told before C++ terminates, as it does by SIGABRT: where clang has destructors to run, by
+/// C++ alone.
+#[test]
+fn noexcept_stops_panics_whatever_compiled_the_host() {
+    let workshop = Workshop::open().expect("the library under test is there");
+    let compilers = ["g++", "clang++"].into_iter().filter(|compiler| can_use(compiler));
+    let flags = ["-O0", "-O2", "-O2 -fcf-protection -fno-omit-frame-pointer", "-O2 -fno-plt"];
+    let variants: Vec<(&str, &str)> = compilers.flat_map(|one| flags.map(|flags| (one, flags))).collect();
+    for (compiler, flags) in variants {
+        let host = workshop.dir.join(format!("noexcept_{compiler}{}", flags.replace(' ', "")));
+        let flags = format!("{flags} -fno-inline -fno-optimize-sibling-calls");
+        compile(compiler, &flags, "panic_fatal.cpp", &host).unwrap_or_else(|why| panic!("{why}"));
+        let told = "panic: BOOM [stopped by noexcept]\n";
+        for (case, expected) in [
+            ("noexcept", told),
+            ("noexcept_held", if compiler == "g++" { told } else { "terminate called without" }),
+        ] {
+            let output = Command::new(&host).arg(case).env("WHARF_LIB", &workshop.library).output();
+            let output = output.unwrap_or_else(|error| panic!("{}: {error}", host.display()));
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            let status = output.status;
+            let as_expected = status.signal() == Some(libc::SIGABRT) && stderr.starts_with(expected);
+            assert!(as_expected, "{} {case}: {status}\n{stderr}", host.display());
+        }
+    }
+}
+
+fn compile(compiler: &str, flags: &str, source: &str, host: &PathBuf) -> Result<(), String> {
     let mut command = Command::new(compiler);
     command.current_dir(root()).args(flags.split(' '));
     command.args(["-g", "-D_GNU_SOURCE", "-pthread", "-Iinclude", "-Ic_host"]);
-    command.arg("c_host/scenarios/panic_recover.c").arg("-o").arg(host).arg("-ldl");
+    command.arg(format!("c_host/scenarios/{source}")).arg("-o").arg(host).arg("-ldl");
     succeeded(&mut command).map(drop)
 }
 

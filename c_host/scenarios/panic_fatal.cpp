@@ -22,6 +22,10 @@
  * stderr~ ^panic: BOOM \[stopped by noexcept\]\n\ngoroutine [1-9][0-9]* \[running, locked to thread\]:\n
  * stderr!~ terminate called
  * frames: wharf_panic boom not_throwing wharf_try main <libc> _start <end>
+ * case noexcept_held
+ * args: noexcept_held
+ * stderr~ ^panic: BOOM \[stopped by noexcept\]\n\ngoroutine
+ * stderr!~ terminate called
  * case noexcept_outside
  * args: noexcept_outside
  * status: 0
@@ -118,6 +122,17 @@ extern "C" void not_throwing(void *) noexcept
 {
     boom(nullptr);
     puts("came back");
+}
+
+struct Held {
+    ~Held() { puts("destroyed"); }
+};
+
+/* With something to destroy before it terminates. */
+static void not_throwing_held(void *) noexcept
+{
+    Held held;
+    boom(nullptr);
 }
 
 /* A noexcept function that is not met: the try is further in. */
@@ -232,6 +247,8 @@ int main(int, char **argv)
         tried(throw_on);
     if (is_case(argv, "noexcept"))
         W->try_(not_throwing, nullptr, nullptr);
+    if (is_case(argv, "noexcept_held"))
+        W->try_(not_throwing_held, nullptr, nullptr);
     if (is_case(argv, "noexcept_outside"))
         tried(boom);
     if (is_case(argv, "unattached"))

@@ -66,6 +66,8 @@ const HOST: u32 = 2;
 #[repr(C)]
 pub(super) struct Panic {
     pub(super) known: Panicking,
+    /// Where C++ keeps what it knows of its own exceptions: `std::terminate` in a `catch (...)` looks there.
+    none_of_cxx: [usize; 10],
     pub(super) exception: Exception,
     info: wharf_panic_info,
     /// The one that it took the place of, and keeps.
@@ -134,6 +136,7 @@ impl Panic {
             *copy.add(text.len()) = 0;
             block.write(Panic {
                 known: Panicking { link: AtomicPtr::new(ptr::null_mut()), discard: Panic::discard },
+                none_of_cxx: [0; 10],
                 exception: Exception::new(super::gopanic::swallowed),
                 info: wharf_panic_info {
                     size: size_of::<wharf_panic_info>() as u32,

@@ -16,8 +16,9 @@ pub(crate) struct Exception {
 }
 
 impl Exception {
+    // The last byte is 0: libstdc++ takes an odd one for its own `std::rethrow_exception`.
     pub(crate) fn new(cleanup: unsafe extern "C" fn(c_int, *mut Exception)) -> Exception {
-        Exception { class: u64::from_be_bytes(*b"WHRFPNIC"), cleanup: Some(cleanup), private: [0; PRIVATE] }
+        Exception { class: u64::from_be_bytes(*b"WHRFPNC\0"), cleanup: Some(cleanup), private: [0; PRIVATE] }
     }
 }
 
