@@ -532,7 +532,8 @@ void wharf_panic_from(const char *msg,
 // Whether a panic here and now has a chance: 1 if a `wharf_try` or a deferred call stands on this
 // thread, 0 if it would end the process.
 //
-// Context: any. Signals: safe.
+// Context: any. Signals: safe, as the process's unwinder is: not in a program linked by `-static`, in a
+// handler that interrupts an unwinding.
 int wharf_recoverable(void);
 
 // Has `fn(arg)` called when the innermost `wharf_call` or `wharf_try` ends, however it ends: by a
@@ -540,7 +541,8 @@ int wharf_recoverable(void);
 // Not when a `longjmp` leaves it.
 //
 // Deferred calls run on the callback's stack. In a panic that a `wharf_try` gets, the frames inside
-// are unwound when they run; else the panicking frames still stand.
+// are unwound when they run; else the panicking frames still stand. Out of one that an exception or
+// `pthread_exit` runs no panic gets, and no `wharf_goexit`: that is fatal.
 //
 // `fn`: not NULL. `arg`: handed on, never looked at.
 //

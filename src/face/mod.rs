@@ -8,7 +8,7 @@
 //! crate-type = ["cdylib"]
 //!
 //! [dependencies]
-//! wharf = { version = "0.1", default-features = false, features = ["plugin"] }
+//! wharf = { path = "../wharf", default-features = false, features = ["plugin"] }
 //! ```
 //!
 //! # Panics

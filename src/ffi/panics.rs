@@ -71,7 +71,8 @@ unsafe fn text<'a>(msg: *const c_char) -> &'a [u8] {
 /// Whether a panic here and now has a chance: 1 if a `wharf_try` or a deferred call stands on this
 /// thread, 0 if it would end the process.
 ///
-/// Context: any. Signals: safe.
+/// Context: any. Signals: safe, as the process's unwinder is: not in a program linked by `-static`, in a
+/// handler that interrupts an unwinding.
 #[unsafe(no_mangle)]
 pub extern "C" fn wharf_recoverable() -> c_int {
     panic::is_recoverable(stack_pointer()).into()
@@ -82,7 +83,8 @@ pub extern "C" fn wharf_recoverable() -> c_int {
 /// Not when a `longjmp` leaves it.
 ///
 /// Deferred calls run on the callback's stack. In a panic that a `wharf_try` gets, the frames inside
-/// are unwound when they run; else the panicking frames still stand.
+/// are unwound when they run; else the panicking frames still stand. Out of one that an exception or
+/// `pthread_exit` runs no panic gets, and no `wharf_goexit`: that is fatal.
 ///
 /// `fn`: not NULL. `arg`: handed on, never looked at.
 ///
