@@ -249,7 +249,8 @@ typedef struct wharf_panic_info {
   uint32_t kind;
   // What `wharf_panic` was given.
   const char *message;
-  // Return addresses, from the caller of `wharf_panic` outward, as far as was unwound.
+  // Return addresses, from the caller of `wharf_panic` outward, as far as was unwound: up to the frame
+  // without unwind tables, if it was cut.
   const void *const *trace;
   // How many there are, at most `trace_depth` of the configuration.
   uint32_t trace_count;

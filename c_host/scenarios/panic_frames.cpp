@@ -19,6 +19,7 @@ enum { ROUNDS = 200 };
 
 /* Without tables. */
 extern "C" void bare_call(wharf_fn fn, void *arg);
+extern "C" void bare_panic(void *panic);
 extern "C" void bare_wharf_call(int (*call)(wharf_fn, void *), wharf_fn fn, void *arg);
 
 static thread_local int destroyed_1, destroyed_2, deferred;
@@ -129,6 +130,17 @@ static void cuts()
     CHECK(is_cut(mixed_by_call, nullptr));
     CHECK_EQ(destroyed_2, 1);
     CHECK_EQ(destroyed_1, 0);
+}
+
+/* The function that cannot be unwound is the last of the trace. */
+static void names_the_cut()
+{
+    wharf_panic_info *info = nullptr;
+    CHECK_EQ(W->try_(bare_panic, reinterpret_cast<void *>(W->panic), &info), WHARF_PANICKED);
+    CHECK_EQ(info->cut, 1);
+    CHECK_EQ(info->trace_count, 1);
+    CHECK((uintptr_t)info->trace[0] - reinterpret_cast<uintptr_t>(bare_panic) < 64);
+    W->panic_info_free(info);
 }
 
 /* Cut in an inner callback with deferred calls: from there on it goes on as if nothing was cut. */
@@ -309,6 +321,7 @@ static void recoveries()
 static void all()
 {
     cuts();
+    names_the_cut();
     cut_to_deferred();
     call(goes_on, nullptr);
     whole_ways();

@@ -10,6 +10,7 @@ extern "C" {
 
 void bare_call(wharf_fn fn, void *arg);
 void bare_wharf_call(int (*call)(wharf_fn, void *), wharf_fn fn, void *arg);
+void bare_panic(void *panic);
 
 static volatile int returned UNUSED;
 
@@ -22,6 +23,12 @@ void bare_call(wharf_fn fn, void *arg)
 void bare_wharf_call(int (*call)(wharf_fn, void *), wharf_fn fn, void *arg)
 {
     call(fn, arg);
+    returned = 1;
+}
+
+void bare_panic(void *panic)
+{
+    ((void (*)(const char *))panic)("BOOM");
     returned = 1;
 }
 

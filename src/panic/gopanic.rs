@@ -253,16 +253,19 @@ fn unwind_to(panic: &'static Panic, from: &'static GStack, scope: Scope) -> ! {
 }
 
 impl Unwinding for Panic {
-    unsafe fn visit(panic: *mut Panic, frame: Option<Context>) {
+    unsafe fn visit(panic: *mut Panic, frame: Context, is_last: bool) {
         // SAFETY: as `unwind_to` says.
         let panic = unsafe { &*panic };
-        let Some(frame) = frame else {
-            panic.set_cut();
-            land(panic)
-        };
         let pc = frame.pc();
         panic.at.set(frame.sp());
-        panic.trace_unwound(frame.sp(), pc);
+        // The first frame of a thread or a fiber has no caller.
+        if pc != 0 {
+            panic.trace_unwound(frame.sp(), pc);
+        }
+        if is_last {
+            panic.set_cut();
+            land(panic)
+        }
         if arch::is_switch(pc) {
             let sp = arch::switch_sp(frame.register(Regs::FP));
             if panic.target.get().is_some_and(|scope| scope.sp() == sp) {

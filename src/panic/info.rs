@@ -26,7 +26,8 @@ pub struct wharf_panic_info {
     pub kind: u32,
     /// What `wharf_panic` was given.
     pub message: *const c_char,
-    /// Return addresses, from the caller of `wharf_panic` outward, as far as was unwound.
+    /// Return addresses, from the caller of `wharf_panic` outward, as far as was unwound: up to the frame
+    /// without unwind tables, if it was cut.
     pub trace: *const *const c_void,
     /// How many there are, at most `trace_depth` of the configuration.
     pub trace_count: u32,

@@ -86,11 +86,11 @@ pub(crate) fn backtrace(see: &mut dyn FnMut(&Context) -> bool) {
 
 /// What unwinds a stack, and ends it by going elsewhere.
 pub(crate) trait Unwinding {
-    /// Looks at a frame before it is unwound; None: it is the last one that can be.
+    /// Looks at a frame before it is unwound; `is_last`: it cannot be.
     ///
     /// # Safety
     /// `this` is what `forced_unwind` was given.
-    unsafe fn visit(this: *mut Self, frame: Option<Context>);
+    unsafe fn visit(this: *mut Self, frame: Context, is_last: bool);
 }
 
 /// Unwinds frame by frame, running what their languages want run. Returns only if it cannot begin.
@@ -110,7 +110,7 @@ pub(crate) unsafe fn forced_unwind<T: Unwinding>(exception: *mut Exception, arg:
         const END_OF_STACK: c_int = 16;
         const NO_REASON: c_int = 0;
         // SAFETY: handed over below.
-        unsafe { T::visit(arg.cast(), (actions & END_OF_STACK == 0).then_some(context)) };
+        unsafe { T::visit(arg.cast(), context, actions & END_OF_STACK != 0) };
         NO_REASON
     }
     // SAFETY: as the caller says.
