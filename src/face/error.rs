@@ -80,7 +80,7 @@ impl PanicInfo {
         unsafe { self.raw.as_ref() }
     }
 
-    /// What `wharf_panic` was given. Of a Rust panic: what it said, and in brackets where.
+    /// What `wharf_panic` was given. Of a Rust panic: what it said, and in brackets where; 1023 bytes at most.
     pub fn message(&self) -> Cow<'_, str> {
         message(self.raw())
     }

@@ -24,9 +24,21 @@ impl<const N: usize> Text<N> {
         &self.bytes[..self.len]
     }
 
+    /// A NUL inside becomes a blank.
     pub(super) fn as_c_str(&mut self) -> &CStr {
+        self.bytes[..self.len].iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = b' ');
         self.bytes[self.len] = 0;
         CStr::from_bytes_until_nul(&self.bytes).expect("it was just ended")
+    }
+
+    /// Cuts it so that so many bytes more have room.
+    fn make_room(&mut self, bytes: usize) {
+        let mut len = self.len.min((N - 1).saturating_sub(bytes));
+        // Not inside a character.
+        while len < self.len && self.bytes[len] & 0xc0 == 0x80 {
+            len -= 1;
+        }
+        self.len = len;
     }
 }
 
@@ -139,6 +151,7 @@ fn push<const N: usize>(out: &mut Text<N>, bytes: &[u8]) {
 
 fn push_place<const N: usize>(out: &mut Text<N>, place: &[u8]) {
     if !place.is_empty() {
+        out.make_room(place.len() + " ()".len());
         let _ = out.write_str(" (");
         push(out, place);
         let _ = out.write_str(")");

@@ -63,8 +63,15 @@ fn payloads() {
 
     let long = "long ".repeat(1000);
     let mut info = panicked(try_call(|| panic!("{long}")));
-    assert!(info.message().starts_with(&long[..900]));
+    assert!(info.message().starts_with(&long[..900]) && info.message().ends_with(")"), "{info}");
     assert_eq!(info.take_payload().unwrap().downcast_ref(), Some(&long));
+    let info = panicked(try_call(|| panic!("{}", "\u{2026}".repeat(500))));
+    let text = info.message();
+    assert!(text.contains("\u{2026} (src") && !text.contains(char::REPLACEMENT_CHARACTER), "{text}");
+
+    // C ends texts by a NUL.
+    let info = panicked(try_call(|| panic!("one\0two")));
+    assert!(info.message().starts_with("one two (src"), "{info:?}");
 }
 
 fn destructors() {
