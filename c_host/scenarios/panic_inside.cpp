@@ -24,6 +24,10 @@
  * args: goexit
  * status: signal SIGABRT
  * stderr~ ^panic: BOOM\n\tpanic: wharf_goexit \[stopped by noexcept\]\n\ngoroutine
+ * case left_destructor
+ * args: left_destructor
+ * status: signal SIGABRT
+ * stderr~ ^panic: BOOM\n\ngoroutine
  * case valgrind
  * args: destructor earlier exception
  * stdout: OK
@@ -282,6 +286,23 @@ static void exits(void *)
     W->panic("BOOM");
 }
 
+/* A panic ends where its destructor is left. */
+struct Leaves {
+    ~Leaves() { longjmp(out, 1); }
+};
+
+static void left_destructor(void *)
+{
+    if (setjmp(out) == 0) {
+        auto fn = [](void *) {
+            Leaves leaves;
+            W->panic("left");
+        };
+        W->try_(fn, nullptr, nullptr);
+    }
+    W->panic("BOOM");
+}
+
 int main(int argc, char **argv)
 {
     load_wharf();
@@ -294,6 +315,8 @@ int main(int argc, char **argv)
             exceptions();
         else if (strcmp(argv[i], "goexit") == 0)
             W->try_(exits, nullptr, nullptr);
+        else if (strcmp(argv[i], "left_destructor") == 0)
+            W->call(left_destructor, nullptr);
         else if (strcmp(argv[i], "many_fatal") == 0)
             W->call(many, nullptr);
         else {

@@ -13,7 +13,7 @@
 use core::ffi::c_int;
 
 use super::defer::{call_deferred, top_of};
-use super::info::{Deferred, Panic, of_exception, print_before, print_text, wharf_panic_info};
+use super::info::{Panic, of_exception, print_before, print_text, wharf_panic_info};
 use super::{fatal, noexcept, reach};
 use crate::arch::{self, Regs};
 use crate::base::atomic::Ordering;
@@ -110,11 +110,11 @@ pub(super) fn settle_at(on: &'static GStack, top: usize) {
     drop_left(on, top);
 }
 
-/// Drops the panics whose deferred calls were left: their frames lay below `top`.
+/// Drops the panics whose deferred calls or destructors were left: their frames lay below `top`.
 pub(super) fn drop_left(on: &'static GStack, top: usize) {
     while let Some(panic) = Panic::innermost(on) {
-        let left = |deferred: Deferred| on.contains(deferred.sp) && deferred.sp < top;
-        if !panic.deferred.get().is_some_and(left) {
+        let sp = panic.deferred.get().map_or(panic.at.get(), |deferred| deferred.sp);
+        if !on.contains(sp) || sp >= top {
             return;
         }
         panic.end(on);
