@@ -63,7 +63,7 @@
  * frames: raise_it wharf_call catches main <libc> _start <end>
  * case unwound_goexit
  * args: unwound_goexit
- * stderr~ ^panic: wharf_goexit is not possible here\n\ngoroutine
+ * stderr~ ^panic: wharf_goexit in a deferred call that somebody else's unwinding runs\n\ngoroutine
  * case null
  * args: null
  * stderr~ ^panic: wharf_panic was given NULL\n\n

@@ -53,11 +53,14 @@ pub(crate) fn gopanic(message: &[u8], raised: usize, frames: &[usize]) -> ! {
 /// Ends the innermost scope with `WHARF_CANCELED`, after what was deferred in it. `raised`: as above.
 #[inline(never)]
 pub(crate) fn goexit(raised: usize) -> ! {
-    let Some(on) = living_g() else { fatal(&|_| {}, &|out| out.bytes(b"wharf_goexit outside a callback")) };
+    let refuse = |why: &[u8]| -> ! { fatal(&|_| {}, &|out| out.bytes(why)) };
+    let Some(on) = living_g() else { refuse(b"wharf_goexit outside a callback") };
     settle(on, raised);
     reach::find_left(on);
-    let panic = Panic::new(None).filter(|_| on.scope().kind() != Kind::Wall);
-    let Some(panic) = panic else { fatal(&|_| {}, &|out| out.bytes(b"wharf_goexit is not possible here")) };
+    if on.scope().kind() == Kind::Wall {
+        refuse(b"wharf_goexit in a deferred call that somebody else's unwinding runs");
+    }
+    let Some(panic) = Panic::new(None) else { refuse(b"wharf_goexit without memory") };
     panic.ends.set(Some(on.scope()));
     panic.begin(on);
     go_on(panic, on)
