@@ -45,6 +45,7 @@ mod tests;
 use crate::arch::Regs;
 use crate::base::Printer;
 use crate::symbolize::{Call, RUST_BYTES};
+use crate::sys;
 use core::cell::UnsafeCell;
 use core::fmt::Write;
 pub(crate) use faulted::trace;
@@ -54,6 +55,7 @@ use memory::Memory;
 use modules::Maps;
 pub(crate) use passed::is_passed;
 use rows::Rows;
+use spare::TEXTS;
 use symbols::{Name, Names};
 pub(crate) use unwind::Frame;
 use unwind::{Cursor, Link, Step};
@@ -176,6 +178,7 @@ pub(crate) fn print(out: &mut Printer, regs: &Regs, is_exact: bool, area: &mut A
 
 /// Prints frames that were walked before, given by their return addresses, as [`print`] does.
 pub(crate) fn print_places(out: &mut Printer, pcs: &[usize]) {
+    const NAP_NS: i64 = 100_000;
     let print = &mut |area: &mut Area| {
         area.maps.open();
         area.find_own();
@@ -186,8 +189,8 @@ pub(crate) fn print_places(out: &mut Printer, pcs: &[usize]) {
             }
         }
     };
-    while !spare::look(print) {
-        core::hint::spin_loop();
+    while !TEXTS.look(print) {
+        sys::nap(NAP_NS);
     }
 }
 
