@@ -143,11 +143,17 @@ fn compile([c, cpp]: [&str; 2], flags: &str, after: &[&str], dir: &Path) -> Resu
     Ok(host)
 }
 
-/// The report of the host's panic, of which it dies as it should; a shell does `before` when all is loaded.
-fn report(library: &Path, host: &Path, before: &str) -> Result<String, String> {
+/// A run of the host; a shell does `before` when all is loaded.
+fn command(library: &Path, host: &Path, args: &[&str], before: &str) -> Command {
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", "ulimit -c 0; exec \"$0\" panic"]).arg(host).env("BEFORE", before);
+    command.args(["-c", "ulimit -c 0; exec \"$0\" \"$@\""]).arg(host).args(args).env("BEFORE", before);
     command.env("WHARF_LIB", library).env("SCENARIO_DIR", host.parent().expect("a directory"));
+    command
+}
+
+/// The report of the host's panic, of which it dies as it should.
+fn report(library: &Path, host: &Path, before: &str) -> Result<String, String> {
+    let mut command = command(library, host, &["panic"], before);
     let output = command.output().map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     let head = "panic: BOOM\n\ngoroutine 1 [running, locked to thread]:\npcs: …\n";
@@ -230,6 +236,10 @@ fn a_file_that_changes_under_the_reader_does_no_harm() {
     let host = compile(COMPILERS[0], "-g -O1", after, &dir).expect("it compiles");
     for _ in 0..ROUNDS {
         report(&workshop.library, &host, REWRITE).unwrap();
+        // What a try got is printed where the process lives on; its handlers are there from the start.
+        let mut tries = command(&workshop.library, &host, &["start", "try", "panic"], REWRITE);
+        let text = run(&mut tries).unwrap().stdout;
+        assert!(text.starts_with(b"panic: BOOM\n\n"), "{}", String::from_utf8_lossy(&text));
     }
 }
 
