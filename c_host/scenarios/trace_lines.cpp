@@ -103,6 +103,8 @@ int main(int argc, char **argv)
     CHECK(library != NULL);
     calls = (void (*)(void (*)(void *), void *))dlsym(library, "library_calls");
     CHECK(calls != NULL);
+    if (getenv("BEFORE") != NULL)
+        CHECK_EQ(system(getenv("BEFORE")), 0);
     bool tries = false;
     for (int i = 1; i < argc; i++) {
         faults |= strcmp(argv[i], "fault") == 0;

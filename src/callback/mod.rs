@@ -163,6 +163,7 @@ const fn kind(is_try: bool) -> Kind {
 }
 
 /// A call while a callback of this thread is on: from the callback itself, most likely.
+#[cold] // For the layout of the warm path.
 #[inline(never)]
 unsafe fn nested<const TRY: bool>(f: EntryFn, arg: *mut c_void, m: &'static M, caught: Caught) -> Status {
     let sp = arch::stack_pointer();

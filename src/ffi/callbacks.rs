@@ -44,11 +44,18 @@ use crate::callback;
 /// `fn` may be called with `arg`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn wharf_call(r#fn: wharf_fn, arg: *mut c_void) -> c_int {
-    let Some(f) = r#fn else { return WHARF_EINVAL };
+    let Some(f) = r#fn else { return no_function() };
     // SAFETY: by the caller's word.
     let status = unsafe { callback::cgocallback::<false>(f, arg, ptr::null_mut()) };
     keep_frame();
     status
+}
+
+/// Out of the warm path.
+#[cold]
+#[inline(never)]
+fn no_function() -> c_int {
+    WHARF_EINVAL
 }
 
 /// `wharf_call` that a panic does not get past: a panic inside `fn` that no deferred call recovers ends

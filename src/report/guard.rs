@@ -6,7 +6,6 @@ use super::REPORT_STACK;
 use crate::arch;
 use crate::base::atomic::{AtomicUsize, Ordering};
 use crate::stack::KeptStack;
-use crate::symbolize;
 use crate::sys::Trap;
 use crate::traceback::{self, Area};
 
@@ -25,7 +24,7 @@ pub(super) unsafe fn trap() -> Trap {
 
 fn landing(sp: usize) -> Option<usize> {
     let left = || Some(LEFT.load(Ordering::Relaxed)).filter(|&left| left != 0 && REPORT_STACK.holds(sp));
-    symbolize::landing(sp).or_else(left)
+    traceback::landing(sp).or_else(left)
 }
 
 /// Runs a step, which leaves nothing behind that must be dropped, with the memory of the report. Whether it

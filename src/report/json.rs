@@ -202,6 +202,7 @@ impl Line<'_> {
             ("function_offset", call.function_offset),
             ("module", call.module),
             ("offset", call.offset),
+            ("build_id", call.build_id),
             ("file", call.file),
         ] {
             if !text.is_empty() {
@@ -225,6 +226,7 @@ struct Call<'a> {
     function_offset: &'a [u8],
     module: &'a [u8],
     offset: &'a [u8],
+    build_id: &'a [u8],
     file: &'a [u8],
     line: &'a [u8],
     is_inlined: bool,
@@ -243,17 +245,26 @@ fn each_call<'a>(text: &'a [u8], see: &mut dyn FnMut(Call<'a>)) {
             continue;
         }
         let (function, function_offset) = split_last(name, b"+").unwrap_or_default();
-        let end = place.windows(11).position(|part| part == b" (BuildId: ").unwrap_or(place.len());
-        let (source, code) = split_source(&place[..end]);
+        let (place, build_id) = split_build_id(place);
+        let (source, code) = split_source(place);
         let (file, line) = split_last(source, b":").unwrap_or_default();
         let (module, offset) = split_last(code, b"+").unwrap_or_default();
-        see(Call { function, function_offset, module, offset, file, line, is_inlined: false });
+        see(Call { function, function_offset, module, offset, build_id, file, line, is_inlined: false });
     }
 }
 
 fn split_last<'a>(text: &'a [u8], at: &[u8; 1]) -> Option<(&'a [u8], &'a [u8])> {
     let place = text.iter().rposition(|byte| *byte == at[0])?;
     Some((&text[..place], &text[place + 1..]))
+}
+
+/// Splits `place (BuildId: ID)`, or gives an empty id.
+fn split_build_id(place: &[u8]) -> (&[u8], &[u8]) {
+    const MARK: &[u8] = b" (BuildId: ";
+    match place.windows(MARK.len()).position(|part| part == MARK) {
+        Some(at) => (&place[..at], place[at + MARK.len()..].strip_suffix(b")").unwrap_or_default()),
+        None => (place, b""),
+    }
 }
 
 /// Splits `file:line module+0xOFF` behind the line, or gives an empty source.
@@ -372,10 +383,10 @@ mod tests {
             offset: b"0x2",
             file: b"dir/a.c",
             line: b"4",
-            is_inlined: false,
+            ..none
         };
         assert_eq!(calls[1], whole);
-        assert_eq!(calls[2], Call { module: b"/m", offset: b"0x5", ..none });
+        assert_eq!(calls[2], Call { module: b"/m", offset: b"0x5", build_id: b"00", ..none });
         assert_eq!(calls[3], none);
     }
 }

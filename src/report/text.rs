@@ -23,7 +23,7 @@ impl Report<'_> {
         let whole = guard::step(area, &mut |area| self.print_raw(out, area))
             & guard::step(area, &mut |area| self.print_named(out, area));
         if !whole {
-            out.bytes(b"\nreading what is broken has faulted\n");
+            out.bytes(traceback::FAULTED);
         }
         out.flush();
     }

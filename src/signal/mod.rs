@@ -22,8 +22,8 @@ pub(crate) use altstack::{lend, release, take_back};
 use crate::arch::{self, Delivery, Regs};
 use crate::base::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 use crate::report;
-use crate::symbolize;
 use crate::sys::{self, Action, Cause, Receiver};
+use crate::traceback;
 use chain::HOST;
 use fault::place;
 
@@ -122,8 +122,8 @@ unsafe extern "C" fn on_signal(delivery: &mut Delivery) -> usize {
 unsafe fn look(delivery: &Delivery) -> bool {
     // SAFETY: as the caller says.
     let (cause, regs) = unsafe { (Cause::of(delivery), sys::interrupted(delivery)) };
-    // A look into a broken file, outside a report.
-    if let Some(sp) = symbolize::landing(regs.0[Regs::SP]).filter(|_| cause.is_fault()) {
+    // A look at frames, or into a broken file, outside a report.
+    if let Some(sp) = traceback::landing(regs.0[Regs::SP]).filter(|_| cause.is_fault()) {
         // SAFETY: as the caller says; the switch stands, as the landing says.
         unsafe { sys::go_on_with(delivery, arch::gogo as *const () as usize, sp, 1) };
         return true;

@@ -1,13 +1,13 @@
 //! The DWARF of one file: its units, found as they are asked for, and their lines.
 
 use super::functions::{self, Extent, Function};
-use super::{Call, aside, readable};
+use super::{Call, aside, readable, rows};
 use crate::sys;
 use core::mem::ManuallyDrop;
 use gimli::{
-    Abbreviations, ArangeHeaderIter, AttributeValue, CompleteLineProgram, DebugAddrBase, DebugInfoOffset,
-    DebugLocListsBase, DebugRngListsBase, DebugStrOffsetsBase, Dwarf, DwarfFileType, EndianSlice,
-    LineProgramHeader, LineSequence, NativeEndian, SectionId, Unit, UnitHeader,
+    Abbreviations, ArangeHeaderIter, AttributeValue, DebugAddrBase, DebugInfoOffset, DebugLocListsBase,
+    DebugRngListsBase, DebugStrOffsetsBase, Dwarf, DwarfFileType, EndianSlice, LineProgramHeader,
+    NativeEndian, SectionId, Unit, UnitHeader,
 };
 use std::sync::Arc;
 
@@ -19,13 +19,8 @@ pub(crate) struct Source {
     pub(super) time: Time,
     /// Of all units, once one was not found by `.debug_aranges`.
     ranges: Option<Vec<Range>>,
-    units: Vec<Open>,
-}
-
-/// A unit that was asked about.
-struct Open {
-    unit: Unit<Bytes>,
-    lines: Option<(CompleteLineProgram<Bytes>, Vec<LineSequence<Bytes>>)>,
+    /// Those that were asked about.
+    units: Vec<Unit<Bytes>>,
 }
 
 #[derive(Clone, Copy)]
@@ -78,12 +73,12 @@ impl Source {
     /// not inlined if `wants_name`.
     pub(crate) fn describe(&mut self, at: u64, wants_name: bool) -> Option<There> {
         let index = self.unit_at(at)?;
-        let Open { unit, lines } = &self.units[index];
+        let unit = &self.units[index];
         let Function { inlined, name, start } =
             functions::around(self, unit, at, wants_name).unwrap_or_default();
-        let (program, sequences) = lines.as_ref()?;
-        let file_of = |number| file_of(self, unit, program.header(), number).unwrap_or_default();
-        let (file, line) = line_at(program, sequences, at, self.time).unwrap_or_default();
+        let lines = unit.line_program.as_ref()?.header();
+        let file_of = |number| file_of(self, unit, lines, number).unwrap_or_default();
+        let (file, line) = rows::line_at(lines, at, self.time).unwrap_or_default();
         let mut place = Place { line, ..file_of(file) };
         let mut calls = Vec::with_capacity(inlined.len() + 1);
         // From the innermost outward: each stands where it says, and was called where it was inlined.
@@ -103,14 +98,12 @@ impl Source {
             Some(offset) => offset,
             None => self.by_ranges(at)?,
         };
-        let is_it = |open: &Open| open.unit.header.offset().as_debug_info_offset() == Some(offset);
+        let is_it = |open: &Unit<Bytes>| open.header.offset().as_debug_info_offset() == Some(offset);
         if let Some(open) = self.units.iter().position(is_it) {
             return Some(open);
         }
         let header = self.dwarf.debug_info.header_from_offset(offset).ok()?;
-        let mut unit = self.dwarf.unit(header).ok()?;
-        let lines = unit.line_program.take().and_then(|program| program.sequences().ok());
-        self.units.push(Open { unit, lines });
+        self.units.push(self.dwarf.unit(header).ok()?);
         Some(self.units.len() - 1)
     }
 
@@ -218,32 +211,6 @@ impl First {
         }
         self.extent.each(dwarf, &unit, push)
     }
-}
-
-/// The file's number and the line of the instruction at an address.
-fn line_at(
-    program: &CompleteLineProgram<Bytes>,
-    sequences: &[LineSequence<Bytes>],
-    at: u64,
-    time: Time,
-) -> Option<(u64, u64)> {
-    /// Rows between two looks at the clock.
-    const ROWS: u32 = 4096;
-    let sequence = sequences.iter().find(|sequence| sequence.start <= at && at < sequence.end)?;
-    let mut rows = program.resume_from(sequence);
-    let mut before = None;
-    let mut count = 0;
-    while let Ok(Some((_, row))) = rows.next_row() {
-        if row.address() > at {
-            break;
-        }
-        before = Some((row.file_index(), row.line().map_or(0, |line| line.get())));
-        count += 1;
-        if count % ROWS == 0 {
-            time.heed();
-        }
-    }
-    before
 }
 
 /// A file by its number in the unit's line table: as the compiler was told, and not where it ran.

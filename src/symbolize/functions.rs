@@ -193,11 +193,22 @@ impl<'a> Walk<'a> {
 
 impl Entry {
     fn learn(&mut self, attribute: &Attribute<Bytes>) {
-        match (attribute.name(), attribute.value()) {
-            (dw::DW_AT_sibling, AttributeValue::UnitRef(offset)) => self.sibling = Some(offset),
-            (dw::DW_AT_call_file, AttributeValue::FileIndex(file)) => self.call_file = file,
-            (dw::DW_AT_call_line, value) => self.call_line = value.udata_value().unwrap_or(0),
-            (name, value) => self.extent.learn(name, value),
+        match attribute.name() {
+            dw::DW_AT_low_pc | dw::DW_AT_high_pc | dw::DW_AT_ranges => {
+                self.extent.learn(attribute.name(), attribute.value());
+            }
+            dw::DW_AT_sibling => {
+                if let AttributeValue::UnitRef(offset) = attribute.value() {
+                    self.sibling = Some(offset);
+                }
+            }
+            dw::DW_AT_call_file => {
+                if let AttributeValue::FileIndex(file) = attribute.value() {
+                    self.call_file = file;
+                }
+            }
+            dw::DW_AT_call_line => self.call_line = attribute.udata_value().unwrap_or(0),
+            _ => {}
         }
     }
 }

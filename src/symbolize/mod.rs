@@ -6,7 +6,8 @@
 //! | File | Question |
 //! |---|---|
 //! | `aside` | where to allocate, and how to leave? |
-//! | `dwarf` | which unit of a file describes this address? which line is it? |
+//! | `dwarf` | which unit of a file describes this address? |
+//! | `rows` | which line is it? |
 //! | `functions` | which functions, inlined ones too, is it in? |
 //! | `readable`, `cpp` | how do people write this name? |
 
@@ -15,6 +16,7 @@ mod cpp;
 mod dwarf;
 mod functions;
 mod readable;
+mod rows;
 
 pub(crate) use aside::{ASIDES, Aside, is_aside, landing};
 pub(crate) use dwarf::Source;

@@ -34,7 +34,7 @@ pub(super) fn section_of<'a>(sections: &SectionTable<'a, Elf>, file: &'a [u8], n
 /// The debug file of the image at `path`, whose `own` file, if it can be read, may name it: by the
 /// build id, then by the name, as gdb looks.
 pub(super) fn find(image: &Image, path: &CStr, own: Option<&[u8]>) -> Option<MappedFile> {
-    let id = image.build_id();
+    let id = image.build_id;
     if let Some([first, rest @ ..]) = id {
         let mut path = Path::new();
         path.push(SYSTEM).push(b"/.build-id/").hex(&[*first]).push(b"/").hex(rest).push(b".debug");

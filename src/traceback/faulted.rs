@@ -1,13 +1,13 @@
 //! The frames of a fault, for whoever keeps them.
 
-use super::spare;
+use super::spare::WALKS;
 use super::unwind::Cursor;
 use crate::arch::Regs;
 
 /// Shows `see` every frame from the interrupted one at `regs` outward, as a return address and the stack
 /// pointer, as long as it says so. Nothing if somebody else looks just now. `[sig]`
 pub(crate) fn trace(regs: &Regs, see: &mut dyn FnMut(usize, usize) -> bool) {
-    spare::look(&mut |area| {
+    WALKS.look(&mut |area| {
         area.maps.open();
         let start = Cursor { regs: *regs, exact: true };
         area.follow(start, Some(&|_| None), &mut |_, at, exact| {

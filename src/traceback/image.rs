@@ -29,6 +29,8 @@ pub(super) struct Image {
     /// Where the call frame information is.
     pub(super) frames: Option<Frames>,
     pub(super) exported: Option<Exported>,
+    /// What the linker called this very file.
+    pub(super) build_id: Option<&'static [u8]>,
     headers: &'static [Header],
 }
 
@@ -61,7 +63,8 @@ impl Image {
         let first = headers.iter().find(|header| header.p_type(ENDIAN) == elf::PT_LOAD)?;
         // Where the file's offset 0 would have been linked to.
         let start = (first.p_vaddr(ENDIAN) as usize).wrapping_sub(first.p_offset(ENDIAN) as usize);
-        let mut image = Image { bias: lo.wrapping_sub(start), head, frames: None, exported: None, headers };
+        let bias = lo.wrapping_sub(start);
+        let mut image = Image { bias, head, frames: None, exported: None, build_id: None, headers };
         let code = image.segment(pc)?;
         // Another head may be so near that the PC seems to lie in its code.
         let in_file = pc.wrapping_sub(image.address(code)).wrapping_add(code.p_offset(ENDIAN) as usize);
@@ -70,6 +73,7 @@ impl Image {
         }
         image.frames = image.frames();
         image.exported = image.exported();
+        image.build_id = image.find_build_id();
         Some(image)
     }
 
@@ -125,8 +129,7 @@ impl Image {
         false
     }
 
-    /// What the linker called this very file.
-    pub(super) fn build_id(&self) -> Option<&'static [u8]> {
+    fn find_build_id(&self) -> Option<&'static [u8]> {
         let notes = self.headers.iter().filter(|header| header.p_type(ENDIAN) == elf::PT_NOTE);
         notes
             .filter_map(|header| {

@@ -24,6 +24,17 @@ pub(super) struct Described {
     pub(super) start: usize,
 }
 
+/// What holds a module's DWARF, if anything does.
+struct File {
+    is_asked: bool,
+    content: Option<&'static [u8]>,
+    source: Option<&'static mut Source>,
+}
+
+impl File {
+    const EMPTY: File = File { is_asked: false, content: None, source: None };
+}
+
 /// The sources of a trace's files, opened as frames ask for them.
 pub(super) struct Lines {
     /// Not the report's: those of other looks. Zero, like all here at first: it costs nothing in the
@@ -32,7 +43,7 @@ pub(super) struct Lines {
     is_off: bool,
     /// When the time of all look-ups has passed; 0: none was made.
     until_ns: i64,
-    files: [Option<&'static mut Source>; MODULES],
+    files: [File; MODULES],
     known: [(usize, Option<Described>); KNOWN],
 }
 
@@ -42,7 +53,7 @@ impl Lines {
             is_spare: false,
             is_off: false,
             until_ns: 0,
-            files: [const { None }; MODULES],
+            files: [const { File::EMPTY }; MODULES],
             known: [(0, None); KNOWN],
         }
     }
@@ -52,9 +63,9 @@ impl Lines {
     }
 
     pub(super) fn reset(&mut self) {
+        self.files.iter_mut().filter(|file| file.is_asked).for_each(|file| *file = File::EMPTY);
+        self.known = [(0, None); KNOWN];
         if self.until_ns != 0 {
-            self.files = [const { None }; MODULES];
-            self.known = [(0, None); KNOWN];
             // SAFETY: what was found there has just been forgotten.
             unsafe { self.aside().close() };
         }
@@ -85,20 +96,24 @@ impl Lines {
         let mut found = Described::default();
         let mangled = symbol.map(|symbol| symbol.text).filter(|text| is_cpp(text));
         let Some(image) = maps.image(module) else { return found };
-        let file = dwarf_file(maps, module);
-        if self.is_off || file.is_none() && mangled.is_none() || !self.open() {
+        let file = &mut self.files[module];
+        if !file.is_asked {
+            *file = File { is_asked: true, content: dwarf_file(maps, module), source: None };
+        }
+        let content = file.content;
+        if self.is_off || content.is_none() && mangled.is_none() || !self.open() {
             return found;
         }
         let (aside, until_ns) = (self.aside(), self.until_ns);
-        let source = &mut self.files[module];
+        let source = &mut self.files[module].source;
         let at = place.wrapping_sub(image.bias) as u64;
         let wants_name = symbol.is_none();
         let done = aside.run(&mut || {
             if let Some(mangled) = mangled {
                 found.name = name(mangled);
             }
-            let Some(file) = file else { return };
-            let source = source.get_or_insert_with(|| open(file, until_ns));
+            let Some(content) = content else { return };
+            let source = source.get_or_insert_with(|| open(content, until_ns));
             if let Some(there) = source.describe(at, wants_name) {
                 found.calls = there.calls;
                 found.start = there.start.map_or(0, |start| image.bias.wrapping_add(start as usize));

@@ -45,6 +45,7 @@ mod tests;
 use crate::arch::Regs;
 use crate::base::Printer;
 use crate::symbolize::{Call, RUST_BYTES};
+use crate::sys;
 use core::cell::UnsafeCell;
 use core::fmt::Write;
 pub(crate) use faulted::trace;
@@ -54,6 +55,8 @@ use memory::Memory;
 use modules::Maps;
 pub(crate) use passed::is_passed;
 use rows::Rows;
+use spare::TEXTS;
+pub(crate) use spare::landing;
 use symbols::{Name, Names};
 pub(crate) use unwind::Frame;
 use unwind::{Cursor, Link, Step};
@@ -176,6 +179,8 @@ pub(crate) fn print(out: &mut Printer, regs: &Regs, is_exact: bool, area: &mut A
 
 /// Prints frames that were walked before, given by their return addresses, as [`print`] does.
 pub(crate) fn print_places(out: &mut Printer, pcs: &[usize]) {
+    const NAP_NS: i64 = 100_000;
+    let mut whole = false;
     let print = &mut |area: &mut Area| {
         area.maps.open();
         area.find_own();
@@ -185,11 +190,18 @@ pub(crate) fn print_places(out: &mut Printer, pcs: &[usize]) {
                 area.print_frame(out, frame);
             }
         }
+        whole = true;
     };
-    while !spare::look(print) {
-        core::hint::spin_loop();
+    while !TEXTS.look(print) {
+        sys::nap(NAP_NS);
+    }
+    if !whole {
+        out.bytes(FAULTED);
     }
 }
+
+/// What is printed where a trace is left, since reading it has faulted.
+pub(crate) const FAULTED: &[u8] = b"\nreading what is broken has faulted\n";
 
 /// How a walk ended.
 enum End {
@@ -343,7 +355,7 @@ impl Area {
         out.bytes(self.maps.module_path(module));
         // For addr2line: the return address may belong to the next line.
         let _ = write!(out, "+{:#x}", place.wrapping_sub(image.bias));
-        if let Some(id) = image.build_id().filter(|_| !has_name) {
+        if let Some(id) = image.build_id.filter(|_| !has_name) {
             out.bytes(b" (BuildId: ");
             for byte in id {
                 let _ = write!(out, "{byte:02x}");

@@ -221,7 +221,7 @@ fn open_same(path: &CStr, image: &Image) -> Option<InFile> {
 /// Whether the file has the image's build id, if there is one and it lies behind what was `compared`.
 fn has_build_id(file: &mut InFile, image: &Image, compared: usize) -> bool {
     const LONGEST: usize = 64;
-    let Some(id) = image.build_id().filter(|id| id.len() <= LONGEST) else { return true };
+    let Some(id) = image.build_id.filter(|id| id.len() <= LONGEST) else { return true };
     let Some(at) = image.offset_in_file(id.as_ptr() as usize) else { return true };
     let mut there = [0; LONGEST];
     at + id.len() as u64 <= compared as u64

@@ -1,6 +1,7 @@
 //! Whether a frame on the thread's own stack was given up. `[record]`
 
-use super::{Cursor, End, spare};
+use super::spare::WALKS;
+use super::{Cursor, End};
 use crate::arch::Regs;
 
 /// A frame smaller than this holds no fiber's stack.
@@ -13,7 +14,7 @@ const NO_STACK: usize = 512;
 /// just now. `[sig]`
 pub(crate) fn is_passed(here: &Regs, end: usize) -> bool {
     let mut passed = false;
-    spare::look(&mut |area| {
+    WALKS.look(&mut |area| {
         area.maps.open();
         let mut inner = here.0[Regs::SP];
         let mut given_up = end < inner;

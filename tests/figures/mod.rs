@@ -35,6 +35,9 @@ const CONTROLS: [(&str, RangeInclusive<f64>); 7] = [
     ("idle.rss", 1.0..=f64::INFINITY),
 ];
 
+/// What hosts bring.
+const LIBRARIES: [(&str, &str); 3] = [("calls", "bare.c"), ("death", "deep.c"), ("death", "large.c")];
+
 /// Figures by their names.
 pub type Figures = BTreeMap<String, f64>;
 
@@ -81,11 +84,11 @@ impl Bench {
         let source = Source {
             stem: format!("bench_{name}"),
             files: file.into_iter().collect(),
-            libraries: if name == "calls" {
-                vec![Library { file: dir.join("bare.c"), with: With::Nothing }]
-            } else {
-                Vec::new()
-            },
+            libraries: LIBRARIES
+                .iter()
+                .filter(|(host, _)| *host == name)
+                .map(|(_, file)| Library { file: dir.join(file), with: With::Nothing })
+                .collect(),
             // Without frame pointers, as programs are; a change of the header is a change of the command.
             cflags: vec!["-O2".to_string(), "-fomit-frame-pointer".to_string(), stamp],
             linked: false,

@@ -41,7 +41,7 @@ const fn row(
 
 /// The rows, as `make bench` prints them.
 #[rustfmt::skip]
-pub const ROWS: [Row; 52] = [
+pub const ROWS: [Row; 56] = [
     row("warm call, instructions (callgrind)", "instructions", None, 60.0, ""),
     row("warm call, instructions (single steps)", "steps.call", Some("steps.plain"), 60.0, ""),
     row("warm call, time", "call", Some("plain"), 4.5, "ns"),
@@ -91,7 +91,11 @@ pub const ROWS: [Row; 52] = [
     row("Rust panic! to WHARF_PANICKED, over catch_unwind", "rust.ratio", None, 1.3, "×"),
     row("... the same, time", "rust.panicked", None, f64::INFINITY, "ns"),
     row("... a library that only unwinds, over catch_unwind", "rust.floor_ratio", None, f64::INFINITY, "×"),
-    row("panic to the end of the process, to /dev/null", "panic.null", None, 400.0, "µs"),
-    row("panic to the end of the process, to a pipe", "panic.pipe", None, 400.0, "µs"),
+    row("panic to the end of the process, with names, to /dev/null", "panic.null", None, 400.0, "µs"),
+    row("panic to the end of the process, with names, to a pipe", "panic.pipe", None, 400.0, "µs"),
+    row("... with the host's source lines", "panic.lines", None, 3000.0, "µs"),
+    row("... and wharf's", "panic.own", None, 3000.0, "µs"),
+    row("... through 32 libraries with source lines", "panic.deep", None, f64::INFINITY, "µs"),
+    row("... through one with 1 000 functions", "panic.large", None, f64::INFINITY, "µs"),
     row("... a bare abort()", "abort", None, f64::INFINITY, "µs"),
 ];

@@ -37,12 +37,11 @@ impl Trap {
         LANDING.store(landing as usize, Ordering::Relaxed);
         let ours = Action::ours(on_fault as *const () as usize);
         for (at, signal) in SIGNALS.into_iter().enumerate() {
-            // SAFETY: the stack is there as long as this is; the handler is not in force yet.
-            unsafe {
-                (*BEFORE.0.get())[at] = Action::of(signal);
-                AltStack::new(lo, bytes).set();
-            }
+            // SAFETY: the handler is not in force yet.
+            unsafe { (*BEFORE.0.get())[at] = Action::of(signal) };
         }
+        // SAFETY: there as long as this is.
+        unsafe { AltStack::new(lo, bytes).set() };
         SIGNALS.into_iter().for_each(|signal| ours.install(signal));
         Trap { altstack }
     }
