@@ -47,40 +47,37 @@ impl Names {
 /// The name of the exported function at `addr`.
 pub(super) fn exported(addr: usize, module: usize, maps: &Maps) -> Option<&'static [u8]> {
     let image = maps.image(module)?;
-    Some(in_memory(image.exported?, addr.wrapping_sub(image.bias))?.1)
+    Some(in_memory(image.exported?, addr.wrapping_sub(image.bias))?.text)
 }
 
-/// Looks among what the module exports, which is in memory, then in its file.
+/// Looks among what the module exports, which is in memory, then in its files.
 fn look_up(addr: usize, module: usize, maps: &mut Maps) -> Option<Name> {
     let image = maps.image(module)?;
     let offset = addr.wrapping_sub(image.bias);
-    let (symbol, text) = match image.exported.and_then(|exported| in_memory(exported, offset)) {
-        Some(found) => found,
-        None => in_files(maps, module, offset)?,
-    };
-    // SAFETY: the module stays loaded, or its file mapped, until `Maps` is reset, and with it the
-    // names.
-    let text = unsafe { core::slice::from_raw_parts(text.as_ptr(), text.len()) };
-    Some(Name { start: image.bias.wrapping_add(symbol.st_value(ENDIAN) as usize), text })
+    let found = image
+        .exported
+        .and_then(|exported| in_memory(exported, offset))
+        .or_else(|| in_file(maps.file(module)?, offset))
+        // What it was stripped into.
+        .or_else(|| in_file(maps.debug_file(module)?, offset))?;
+    Some(Name { start: image.bias.wrapping_add(found.start), ..found })
 }
 
-fn in_memory(exported: Exported, offset: usize) -> Option<(&'static Sym, &'static [u8])> {
+/// As from the module's start, as all below.
+fn in_memory(exported: Exported, offset: usize) -> Option<Name> {
     let symbol = search(exported.symbols, None, offset)?;
     let name = exported.strings.get(symbol.st_name(ENDIAN) as usize..)?;
-    Some((symbol, name.split(|&byte| byte == 0).next()?))
+    Some(Name { start: symbol.st_value(ENDIAN) as usize, text: name.split(|&byte| byte == 0).next()? })
 }
 
-/// Looks in the module's file, then in the one that it was stripped into.
-fn in_files(maps: &mut Maps, module: usize, offset: usize) -> Option<(&Sym, &[u8])> {
-    let is_there = maps.file(module).and_then(|file| in_file(file, offset)).is_some();
-    in_file(if is_there { maps.file(module) } else { maps.debug_file(module) }?, offset)
-}
-
-fn in_file(file: &[u8], offset: usize) -> Option<(&Sym, &[u8])> {
+fn in_file(file: &[u8], offset: usize) -> Option<Name> {
     let sections = Elf::parse(file).ok()?.sections(ENDIAN, file).ok()?;
     let table = sections.symbols(ENDIAN, file, elf::SHT_SYMTAB).ok()?;
     let symbol = search(table.symbols(), Some(&sections), offset)?;
-    Some((symbol, table.symbol_name(ENDIAN, symbol).ok()?))
+    let text = table.symbol_name(ENDIAN, symbol).ok()?;
+    // SAFETY: the file stays mapped until `Maps` is reset, and with it the names.
+    let text = unsafe { core::slice::from_raw_parts(text.as_ptr(), text.len()) };
+    Some(Name { start: symbol.st_value(ENDIAN) as usize, text })
 }
 
 /// The innermost function that spans `offset`; else the label before it, if no function lies
@@ -95,9 +92,13 @@ fn search<'a>(
     let mut before: Option<&Sym> = None;
     let mut nearest = 0;
     for symbol in symbols {
+        // Quickly: a large program has a million of them.
         let start = symbol.st_value(ENDIAN);
-        let spans = offset.wrapping_sub(start) < symbol.st_size(ENDIAN);
-        let is_nearer = start > nearest && start <= offset;
+        if start > offset {
+            continue;
+        }
+        let spans = offset - start < symbol.st_size(ENDIAN);
+        let is_nearer = start > nearest;
         if !(spans || is_nearer) || !is_function(symbol) {
             continue;
         }
