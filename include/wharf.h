@@ -615,7 +615,8 @@ void wharf_panic_info_free(struct wharf_panic_info *info);
 //
 // It cannot keep the process alive. If it has not returned five seconds after the report began, or
 // has jumped away, SIGABRT is sent; if a handler of the host's comes back from that, five seconds
-// later, SIGKILL. A panic in it, caught or not, and a fault end the process at once.
+// later, SIGKILL. A panic in it, caught or not, a fault, and an exception or `pthread_exit` that leaves it
+// end the process at once.
 //
 // `fn`: NULL takes away what was set before; else it takes its place. Kept over `wharf_stop`: the code
 // must be there as long as the library is. `arg`: for `fn`.

@@ -35,6 +35,8 @@
  * args: hangs_handled
  * case jumps
  * args: jumps
+ * case ends_thread
+ * args: ends_thread
  * case slow_reader
  * args: slow_reader
  * case eight
@@ -111,6 +113,8 @@ static void on_fatal(const char *text, size_t bytes, void *arg)
     while (is("hangs") || is("hangs_handled")) {}
     if (is("jumps"))
         longjmp(away, 1);
+    if (is("ends_thread"))
+        pthread_exit(NULL);
 }
 
 static void other_hook(UNUSED const char *text, UNUSED size_t bytes, UNUSED void *arg)
@@ -190,6 +194,8 @@ static void child(void)
             spawn(0, host_thread, NULL);
     }
     join(spawn(0, host_thread, NULL));
+    while (is("ends_thread"))
+        pause();
     _exit(0);
 }
 

@@ -42,8 +42,20 @@ pub(super) unsafe fn call(text: &[u8]) {
     let f = unsafe { core::mem::transmute::<usize, wharf_fatal_fn>(f) };
     if let Some(f) = f {
         RUNS.store(true, Ordering::Relaxed);
+        let left = DiesWhenLeft;
         // SAFETY: by the word of whoever set it.
         unsafe { f(text.as_ptr().cast(), text.len(), arg as *mut c_void) };
+        core::mem::forget(left);
         RUNS.store(false, Ordering::Relaxed);
+    }
+}
+
+/// An exception of the host's, or `pthread_exit`, has ended the function: nobody is left whom the timer could
+/// send its signal to.
+struct DiesWhenLeft;
+
+impl Drop for DiesWhenLeft {
+    fn drop(&mut self) {
+        sys::die_of_default_abort()
     }
 }
