@@ -243,6 +243,7 @@ static void text(void)
         fprintf(stderr, "%s\n", out);
     CHECK(strncmp(out, first, strlen(first)) == 0);
     CHECK(strstr(out, "\ninner+0x") != NULL);
+    CHECK(strstr(out, "unwind information") == NULL);
     W->panic_info_free(info);
 }
 

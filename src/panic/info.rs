@@ -396,7 +396,8 @@ pub(crate) unsafe fn format(info: *const wharf_panic_info, out: &mut Printer) {
         out.bytes(b"\n");
         crate::traceback::print_places(out, panic.frames());
     }
-    if panic.info.cut != 0 {
+    // A fault is cut where it happened.
+    if panic.info.cut != 0 && panic.info.kind == WHARF_PANIC_MESSAGE {
         out.bytes(b"cut at a frame without unwind information\n");
     }
 }
