@@ -42,6 +42,24 @@
  * arch: x86_64
  * stderr~ ^SIGSEGV: segmentation violation\nPC=0x[0-9a-f]+ m=[0-9]+ sigcode=128 addr=0x0\n
  * frames: non_canonical callback wharf_call host_thread
+ * case adrift
+ * args: adrift
+ * arch: x86_64
+ * stderr~ ^SIGSEGV: segmentation violation\nPC=0x[0-9a-f]+ m=[0-9]+ sigcode=1 addr=0x0\n\ngoroutine
+ * frames: adrift callback wharf_call host_thread
+ * case adrift_out
+ * args: adrift out
+ * arch: x86_64
+ * stderr~ \nsignal arrived during wharf_on_host\n\ngoroutine
+ * frames: adrift callback wharf_on_host callback_out_fault wharf_call host_thread
+ * case enormous_frame
+ * args: enormous_frame
+ * stderr~ ^SIGSEGV: segmentation violation\n
+ * frames: enormous_frame callback wharf_call host_thread
+ * case forked
+ * args: segv forked
+ * stderr~ ^SIGSEGV: segmentation violation\n
+ * frames: segv callback wharf_call host_thread <libc>
  * case bus
  * args: bus
  * status: signal SIGBUS
@@ -95,6 +113,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "scenario.h"
 
@@ -130,6 +149,21 @@ static NOINLINE void non_canonical(void)
     *nowhere = 1;
 }
 
+/* Its stack pointer points nowhere. */
+static NOINLINE void adrift(void)
+{
+#ifdef __x86_64__
+    __asm__ volatile("movl $8, %esp; pushq %rax");
+#endif
+}
+
+/* Beyond its stack, its guard, and whatever lies behind them. */
+static NOINLINE void enormous_frame(void)
+{
+    volatile char *volatile frame = (volatile char *)__builtin_alloca((size_t)1 << 40);
+    *frame = 1;
+}
+
 static NOINLINE void bus(void)
 {
     int fd = memfd_create("empty", 0);
@@ -161,8 +195,27 @@ static NOINLINE void aborts(void)
     abort();
 }
 
+/* The parent ends as its child did, without a word. */
+static void let_a_child_do_it(void)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0)
+        return;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK_EQ(WTERMSIG(status), SIGSEGV);
+    signal(SIGSEGV, SIG_DFL);
+    raise(SIGSEGV);
+}
+
 static NOINLINE void happen(void)
 {
+    if (with("forked"))
+        let_a_child_do_it();
+    if (with("adrift"))
+        adrift();
+    if (with("enormous_frame"))
+        enormous_frame();
     if (with("segv"))
         segv();
     if (with("wild_jump"))

@@ -1,4 +1,5 @@
-/* FaultStorm: sixty-four threads fault at once: one report, whole, and the end by the signal; with a handler of the host's that
+/* FaultStorm: sixty-four threads fault at once: one report, whole, and the end by the signal, also where the others fault
+ * outside callbacks; with a handler of the host's that
  * ends the process, one report, whole, before it; with one that lets every thread live, one report, and all live.
  * source: ours (one report per process)
  * stderr~ ^SIGSEGV: segmentation violation\nPC=0x[0-9a-f]+ m=[0-9]+ sigcode=1 addr=0x10\n\ngoroutine [1-9][0-9]* \[running, locked to thread\]:\npcs: [^\n]+\nfault\+0x[0-9a-f]+\n(.*\n)*host_thread\+0x(.*\n)*$
@@ -17,6 +18,9 @@
  * args: mixed
  * status: signal SIGSEGV
  * stderr!~ SIGBUS
+ * case outside
+ * args: outside
+ * status: signal SIGSEGV
  * case panics
  * args: panics
  * status: signal SIGSEGV
@@ -42,6 +46,8 @@ static NOINLINE void fault(void)
     *nowhere = 1;
 }
 
+static void nothing(UNUSED void *arg) {}
+
 static NOINLINE void callback(UNUSED void *arg)
 {
     int late = arg != NULL && *(int *)arg > 0;
@@ -56,8 +62,21 @@ static NOINLINE void callback(UNUSED void *arg)
     fault();
 }
 
+/* Dies on the host's own stack, while the first one reports. */
+static void die_outside(void)
+{
+    struct stat written = {.st_size = 0};
+    call(nothing, NULL);
+    pthread_barrier_wait(&ready);
+    while (fstat(2, &written) == 0 && written.st_size == 0)
+        usleep(10);
+    __builtin_trap();
+}
+
 static NOINLINE void *host_thread(void *arg)
 {
+    if (is_case(options, "outside") && *(int *)arg > 0)
+        die_outside();
     if (sigsetjmp(recovery, 1) == 0)
         call(callback, arg);
     return NULL;

@@ -63,6 +63,7 @@ pub struct wharf_config {
     ///
     /// Whatever else comes goes to the host's earlier handler at once, with the mask, stack and
     /// arguments that it would have had; from out on the host's stack so does what the host has a handler for.
+    /// Without one the process dies of it, when a report that another thread is at is whole.
     /// A handler that the host installs later takes our place; `wharf_stop` leaves it there, and it
     /// must not pass signals on to the one before it after that. A host that lives on after faults in
     /// callbacks, by handlers from before the start, wants `WHARF_SIGNALS_NONE`.
@@ -78,7 +79,8 @@ pub struct wharf_config {
     /// and the thread goes on. It is cut to the try, as by `siglongjmp`: no destructor runs, locks stay
     /// held, what was deferred in scopes inside the try is dropped; what was deferred in the try's own
     /// function runs. The try must stand on the same managed stack: not beyond `wharf_on_host`. A fault
-    /// on the host's own stack, a signal that was sent, and `abort` are not caught. Else `WHARF_EINVAL`.
+    /// on the host's own stack, one whose stack pointer points nowhere, a signal that was sent, and `abort`
+    /// are not caught. Else `WHARF_EINVAL`.
     pub fault_policy: u32,
     /// Zero.
     pub reserved: [u64; 4],

@@ -59,6 +59,16 @@ pub(super) fn look() {
     }
 }
 
+/// The same for a handler of signals, which may have interrupted the very thread that does it. `[sig]`
+pub(super) fn look_once() {
+    // SAFETY: null, or the page of `watch`, which lives while handlers are installed.
+    let Some(word) = (unsafe { WORD.load(Ordering::Acquire).as_ref() }) else { return };
+    if word.compare_exchange(0, BUSY, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+        start_afresh();
+        word.store(OURS, Ordering::Release);
+    }
+}
+
 /// Whoever held anything is gone, but for the thread that forked.
 #[cold]
 #[inline(never)]

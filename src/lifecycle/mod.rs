@@ -100,7 +100,7 @@ pub(crate) fn start(config: Config<'_>) -> Result<(), Status> {
         report::set_upstairs(&UPSTAIRS);
         config.report.set();
         if config.signals != WHARF_SIGNALS_NONE {
-            signal::install(config.fault_policy == WHARF_FAULTS_PANIC);
+            signal::install(config.fault_policy == WHARF_FAULTS_PANIC, fork::look_once);
         }
     }
     runtime.starts += 1;

@@ -125,6 +125,18 @@ pub(crate) fn survived() {
     DYING.store(0, Ordering::Relaxed);
 }
 
+/// The process is to die here, without a word: a report that another thread is at comes to its end first,
+/// and most likely the process with it. A handler of the host's may have jumped out of that: no longer than
+/// a report may take. `[sig]`
+pub(crate) fn let_finish() {
+    const LOOK_NS: i64 = 1_000_000;
+    let (me, until_ns) = (this_thread(), sys::now_ns() + END_NS);
+    let is_anothers = |dying: u64| dying != me && dying >> 32 == me >> 32;
+    while is_anothers(DYING.load(Ordering::Relaxed)) && sys::now_ns() < until_ns {
+        sys::nap(LOOK_NS);
+    }
+}
+
 /// Whether the calling thread dies already, and is in the hook: a panic cannot go anywhere. `[sig]`
 pub(crate) fn is_in_hook() -> bool {
     hook::RUNS.load(Ordering::Relaxed) && DYING.load(Ordering::Relaxed) == this_thread()

@@ -58,6 +58,11 @@ pub(super) fn receiver(delivery: &Delivery) -> Receiver {
     host(delivery).map_or(Receiver::Default, |host| host.get().receiver())
 }
 
+/// Whether the process dies of a signal that has this receiver. A fault cannot be ignored.
+pub(super) fn is_deadly(receiver: Receiver, cause: &sys::Cause) -> bool {
+    receiver == Receiver::Default || receiver == Receiver::Nobody && cause.is_fault()
+}
+
 /// Readies what the host wants done; the handler to be jumped to, or 0.
 ///
 /// # Safety

@@ -18,6 +18,8 @@ pub(super) struct Place {
     pub(super) is_out: bool,
     /// It has outgrown its stack.
     pub(super) is_overflow: bool,
+    /// Its stack pointer points to nothing: into no stack that anybody could know it by.
+    pub(super) is_adrift: bool,
 }
 
 /// The callback that runs on the calling thread at `regs`, if one does. `[where]` `[sig]`
@@ -39,14 +41,28 @@ pub(super) fn place(cause: &Cause, regs: &Regs) -> Option<Place> {
     let is_on = |on: &&GStack| (on.lo - guard_bytes..on.hi()).contains(&sp);
     if let Some(on) = m.stacks().find(|on| on.busy() && is_on(on)) {
         let is_overflow = cause.is_fault() && (sp < on.lo || in_guard(on, guard_bytes, cause.address));
-        return Some(Place { m, on, is_out: false, is_overflow });
+        return Some(Place { m, on, is_out: false, is_overflow, is_adrift: false });
     }
     if let Some(on) = m.stacks().find(|on| on.busy() && gmp::is_out_at(on, sp)) {
-        return Some(Place { m, on, is_out: true, is_overflow: false });
+        return Some(Place { m, on, is_out: true, is_overflow: false, is_adrift: false });
     }
     let jumped = |on: &&GStack| on.sched_sp() == 0 && below(on, sp) && below(on, cause.address);
-    let on = busy.find(jumped).filter(|_| cause.is_fault() && STACKS.holds(sp))?;
-    Some(Place { m, on, is_out: false, is_overflow: true })
+    if !cause.is_fault() {
+        return None;
+    }
+    if let Some(on) = busy.find(jumped).filter(|_| STACKS.holds(sp)) {
+        return Some(Place { m, on, is_out: false, is_overflow: true, is_adrift: false });
+    }
+    let on = innermost(m).filter(|_| !sys::readable(sp))?;
+    Some(Place { m, on, is_out: on.sched_sp() != 0, is_overflow: false, is_adrift: true })
+}
+
+/// A stack that a callback is on, and that none was entered from.
+fn innermost(m: &'static M) -> Option<&'static GStack> {
+    let busy = || m.stacks().filter(|on| on.busy());
+    let is_parent =
+        |on: &GStack| busy().any(|inner| inner.parent().is_some_and(|parent| core::ptr::eq(parent, on)));
+    busy().find(|on| !is_parent(on))
 }
 
 fn in_guard(on: &GStack, guard_bytes: usize, address: usize) -> bool {
@@ -55,7 +71,7 @@ fn in_guard(on: &GStack, guard_bytes: usize, address: usize) -> bool {
 
 /// Has a try get it, if one stands on the stack.
 pub(super) fn panic(signal: i32, cause: &Cause, regs: &Regs, place: &Place) -> Option<Landing> {
-    if !cause.is_fault() || place.is_out || signal == sys::SIGABRT {
+    if !cause.is_fault() || place.is_out || place.is_adrift || signal == sys::SIGABRT {
         return None;
     }
     let mut text = [0; 128];

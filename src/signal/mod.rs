@@ -20,7 +20,7 @@ mod fault;
 pub(crate) use altstack::{lend, release, take_back};
 
 use crate::arch::{self, Delivery, Regs};
-use crate::base::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use crate::base::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
 use crate::report;
 use crate::sys::{self, Action, Cause, Receiver};
 use crate::traceback;
@@ -33,6 +33,8 @@ const SIGNALS: [i32; 5] = [sys::SIGSEGV, sys::SIGBUS, sys::SIGFPE, sys::SIGILL, 
 /// Whether our handler is to look at all.
 static ACTIVE: AtomicBool = AtomicBool::new(false);
 static FAULTS_PANIC: AtomicBool = AtomicBool::new(false);
+/// A `fn()` that puts the books right in the child of a fork, which may fault before it enters; or null.
+static LOOK_FOR_FORK: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 /// How many threads are in the handler: the stop waits for them.
 static HANDLING: AtomicU32 = AtomicU32::new(0);
 /// Who reports a fault: 0, a tid, or [`REPORTED`].
@@ -50,9 +52,11 @@ pub(crate) fn faults_panic() -> bool {
     FAULTS_PANIC.load(Ordering::Relaxed)
 }
 
-/// Puts our handler before the host's; a try gets faults if `faults_panic`.
-pub(crate) fn install(faults_panic: bool) {
+/// Puts our handler before the host's; a try gets faults if `faults_panic`. `look_for_fork`: is asked
+/// before we look at anything. `[sig]`
+pub(crate) fn install(faults_panic: bool, look_for_fork: fn()) {
     FAULTS_PANIC.store(faults_panic, Ordering::Relaxed);
+    LOOK_FOR_FORK.store(look_for_fork as *mut (), Ordering::Relaxed);
     let entry = arch::signal_entry(on_signal);
     REPORTER.store(0, Ordering::Relaxed);
     for (signal, host) in SIGNALS.iter().zip(&HOST) {
@@ -104,6 +108,7 @@ pub(crate) fn after_fork() {
 /// What our handler does: it answers who is to have the signal. `[sig]`
 unsafe extern "C" fn on_signal(delivery: &mut Delivery) -> usize {
     let _errno = sys::ErrnoGuard::new();
+    look_for_fork();
     // SeqCst, both: pairs with `uninstall`.
     HANDLING.fetch_add(1, Ordering::SeqCst);
     // SAFETY: the system's, or handed on by a handler of the host's.
@@ -113,6 +118,14 @@ unsafe extern "C" fn on_signal(delivery: &mut Delivery) -> usize {
     let _ = HANDLING.fetch_update(Ordering::SeqCst, Ordering::Relaxed, less);
     // SAFETY: as above.
     if is_settled { 0 } else { unsafe { chain::next(delivery) } }
+}
+
+fn look_for_fork() {
+    let look = LOOK_FOR_FORK.load(Ordering::Relaxed);
+    // SAFETY: null, or what `install` got.
+    if let Some(look) = unsafe { core::mem::transmute::<*mut (), Option<fn()>>(look) } {
+        look();
+    }
 }
 
 /// Reports a signal that a callback has earned, or has a try get it: true, and all is done.
@@ -128,7 +141,13 @@ unsafe fn look(delivery: &Delivery) -> bool {
         unsafe { sys::go_on_with(delivery, arch::gogo as *const () as usize, sp, 1) };
         return true;
     }
-    let Some(place) = place(&cause, &regs) else { return false };
+    let receiver = chain::receiver(delivery);
+    let Some(place) = place(&cause, &regs) else {
+        if chain::is_deadly(receiver, &cause) {
+            report::let_finish();
+        }
+        return false;
+    };
     if faults_panic() {
         let landing = fault::panic(delivery.signal as i32, &cause, &regs, &place);
         if let Some(landing) = landing {
@@ -144,7 +163,6 @@ unsafe fn look(delivery: &Delivery) -> bool {
             return true;
         }
     }
-    let receiver = chain::receiver(delivery);
     let sent_to_nobody = receiver == Receiver::Nobody && !cause.is_fault();
     // On the host's own stack the host's handler comes first.
     let host_s = place.is_out && matches!(receiver, Receiver::Handler(_));
