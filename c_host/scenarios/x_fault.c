@@ -60,6 +60,13 @@
  * args: segv forked
  * stderr~ ^SIGSEGV: segmentation violation\n
  * frames: segv callback wharf_call host_thread <libc>
+ * case valgrind
+ * needs: valgrind
+ * wrap: valgrind -q
+ * args: segv
+ * timeout: 60
+ * stderr~ \nSIGSEGV: segmentation violation\n(.*\n)*segv\+0x(.*\n)*host_thread\+0x
+ * stderr!~ INTERNAL ERROR|rt_sigprocmask
  * case bus
  * args: bus
  * status: signal SIGBUS

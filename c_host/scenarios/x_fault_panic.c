@@ -10,6 +10,13 @@
  * case overflow
  * args: overflow
  * stdout: OK
+ * case overflow_valgrind
+ * needs: valgrind
+ * wrap: valgrind -q
+ * args: overflow
+ * timeout: 60
+ * stdout: OK
+ * stderr!~ rt_sigprocmask
  * case scopes
  * args: scopes
  * stdout: OK

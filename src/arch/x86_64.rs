@@ -154,6 +154,21 @@ pub(crate) fn valgrind_forget_stack(number: usize) {
     valgrind([STACK_DEREGISTER, number, 0, 0, 0, 0]);
 }
 
+/// Whether valgrind runs us.
+pub(crate) fn is_in_valgrind() -> bool {
+    const RUNNING_ON_VALGRIND: usize = 0x1001;
+    valgrind([RUNNING_ON_VALGRIND, 0, 0, 0, 0, 0]) != 0
+}
+
+/// Runs `work` while valgrind tells no errors of this thread.
+pub(crate) fn unheard_by_valgrind<T>(work: impl FnOnce() -> T) -> T {
+    const CHANGE_ERR_DISABLEMENT: usize = 0x1801;
+    valgrind([CHANGE_ERR_DISABLEMENT, 1, 0, 0, 0, 0]);
+    let value = work();
+    valgrind([CHANGE_ERR_DISABLEMENT, usize::MAX, 0, 0, 0, 0]);
+    value
+}
+
 /// valgrind.h: `VALGRIND_DO_CLIENT_REQUEST_EXPR`.
 fn valgrind(request: [usize; 6]) -> usize {
     let mut answer = 0;
