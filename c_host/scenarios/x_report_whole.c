@@ -115,6 +115,11 @@
  * status: signal SIGSEGV
  * stderr~ ^SIGSEGV: 
  * stderr~ \nboom.*\n(.*\n)*host_thread
+ * case panic_path
+ * args: panic path
+ * status: signal SIGABRT
+ * stderr~ ^panic: BOOM\n\ngoroutine [0-9]+ \[running, locked to thread\]:\npcs: .* whole\?\?\[31m\?\.[0-9]+\+0x
+ * frames: boom wharf_call host_thread <libc> <libc> <end>
  */
 #include "scenario.h"
 
@@ -304,7 +309,7 @@ static void open_plugin(const char *path)
 /* Runs `lives` in a child with a copy of a file for it to do away with, and ends as that did. */
 static void with_copy(const char *of, void (*lives)(const char *path))
 {
-    snprintf(spare_path, sizeof spare_path, "%s/whole.%d", getenv("SCENARIO_DIR"), getpid());
+    snprintf(spare_path, sizeof spare_path, "%s/whole%s.%d", getenv("SCENARIO_DIR"), is("path") ? "\n\033[31m\t" : "", getpid());
     copy(of, spare_path, 0755);
     pid_t child = fork();
     if (child == 0)
@@ -393,7 +398,7 @@ int main(UNUSED int argc, char **argv)
     plugin_path = path;
     if (strncmp(state, "library", 7) == 0)
         with_copy(path, with_plugin);
-    if ((is("deleted") || is("replaced")) && getenv("WHOLE_COPY") == NULL)
+    if ((is("deleted") || is("replaced") || is("path")) && getenv("WHOLE_COPY") == NULL)
         with_copy("/proc/self/exe", run_copy);
     start();
     pthread_barrier_init(&begun, NULL, 2);

@@ -159,6 +159,16 @@ impl Printer {
         }
     }
 
+    /// Prints a name or a path out of a file: a line stays a line, whatever control characters are in it.
+    pub(crate) fn name(&mut self, name: &[u8]) {
+        let mut parts = name.split(|byte| byte.is_ascii_control());
+        self.bytes(parts.next().unwrap_or_default());
+        parts.for_each(|part| {
+            self.bytes(b"?");
+            self.bytes(part);
+        });
+    }
+
     /// Prints text of the host's: line breaks get a tab, as Go prints a panic's message.
     pub(crate) fn indented(&mut self, text: &[u8]) {
         for (n, line) in text.split(|&byte| byte == b'\n').enumerate() {

@@ -302,7 +302,7 @@ impl Area {
                 let path = self.maps.module_path(module);
                 let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
                 out.bytes(b" ");
-                out.bytes(name);
+                out.name(name);
                 let _ = write!(out, "+{:#x}", place.wrapping_sub(image.bias));
             }
             None => {
@@ -325,16 +325,16 @@ impl Area {
         let is_own = matches!(self.own, Own::Library(own) if own == module);
         let inlined = if is_own && !self.shows_plumbing { &[] } else { inlined };
         for call in inlined {
-            out.bytes(call.name);
+            out.name(call.name);
             out.bytes(b"(...)\n\t");
             print_line(out, call);
             out.bytes(b"\n");
         }
         let start = name.map(|name| name.start).or((!function.name.is_empty()).then_some(start));
         match (&name, start) {
-            (_, Some(_)) if !readable.is_empty() => out.bytes(readable),
+            (_, Some(_)) if !readable.is_empty() => out.name(readable),
             (Some(name), _) => print_name(out, name),
-            (None, Some(_)) => out.bytes(function.name),
+            (None, Some(_)) => out.name(function.name),
             (None, None) => {}
         }
         let _ = match start {
@@ -352,7 +352,7 @@ impl Area {
     /// Where a place is in its file; and which file that is, where nothing else tells.
     fn print_module(&self, out: &mut Printer, module: usize, place: usize, has_name: bool) {
         let Some(image) = self.maps.image(module) else { return };
-        out.bytes(self.maps.module_path(module));
+        out.name(self.maps.module_path(module));
         // For addr2line: the return address may belong to the next line.
         let _ = write!(out, "+{:#x}", place.wrapping_sub(image.bias));
         if let Some(id) = image.build_id.filter(|_| !has_name) {
@@ -383,10 +383,10 @@ fn print_line(out: &mut Printer, call: &Call) {
         return;
     }
     if !call.dir.is_empty() {
-        out.bytes(call.dir);
+        out.name(call.dir);
         out.bytes(b"/");
     }
-    out.bytes(call.file);
+    out.name(call.file);
     let _ = write!(out, ":{}", call.line);
 }
 
@@ -396,7 +396,7 @@ fn print_name(out: &mut Printer, name: &Name) {
         Some(rust) => {
             let _ = write!(out, "{rust:#}");
         }
-        None => out.bytes(name.text),
+        None => out.name(name.text),
     }
 }
 

@@ -67,14 +67,15 @@ fn look_up(addr: usize, module: usize, maps: &mut Maps) -> Option<Name> {
 fn in_memory(exported: Exported, offset: usize) -> Option<Name> {
     let symbol = search(exported.symbols, None, offset)?;
     let name = exported.strings.get(symbol.st_name(ENDIAN) as usize..)?;
-    Some(Name { start: symbol.st_value(ENDIAN) as usize, text: name.split(|&byte| byte == 0).next()? })
+    let text = name.split(|&byte| byte == 0).next().filter(|text| !text.is_empty())?;
+    Some(Name { start: symbol.st_value(ENDIAN) as usize, text })
 }
 
 fn in_file(file: &[u8], offset: usize) -> Option<Name> {
     let sections = Elf::parse(file).ok()?.sections(ENDIAN, file).ok()?;
     let table = sections.symbols(ENDIAN, file, elf::SHT_SYMTAB).ok()?;
     let symbol = search(table.symbols(), Some(&sections), offset)?;
-    let text = table.symbol_name(ENDIAN, symbol).ok()?;
+    let text = table.symbol_name(ENDIAN, symbol).ok().filter(|text| !text.is_empty())?;
     // SAFETY: the file stays mapped until `Maps` is reset, and with it the names.
     let text = unsafe { core::slice::from_raw_parts(text.as_ptr(), text.len()) };
     Some(Name { start: symbol.st_value(ENDIAN) as usize, text })
