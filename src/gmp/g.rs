@@ -23,7 +23,7 @@ pub(crate) struct G {
     /// The panics that go on here, innermost first; the panic room's.
     pub(crate) panics: AtomicPtr<Panicking>,
     /// The bounds of the stack that this one was entered from, as a sanitizer told them.
-    pub(crate) from: [Cell<usize>; 2],
+    pub(crate) from: Cell<[usize; 2]>,
     /// The next stack of the same M.
     pub(crate) next: AtomicPtr<Slot<G>>,
 }

@@ -68,7 +68,7 @@ fn bounds(on: &GStack) -> Bounds {
 
 /// Of the stack that `on` was entered from.
 fn came_from(on: &GStack) -> Bounds {
-    [on.record.from[0].get(), on.record.from[1].get()]
+    on.record.from.get()
 }
 
 /// Tells AddressSanitizer that the thread goes to the stack of these bounds, where `kept` was kept. What it kept
@@ -109,7 +109,7 @@ impl Crossing {
             tell(bounds(on), 0, Some(&mut beside));
             unpoison(left.host_sp(), from);
         }
-        on.record.from.iter().zip(from).for_each(|(word, from)| word.set(from));
+        on.record.from.set(from);
         Crossing { on: Some(on), beside, from }
     }
 

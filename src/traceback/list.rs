@@ -1,7 +1,7 @@
 //! The frames one by one, for whoever does not want them as one text.
 
 use super::unwind::{Cursor, Link};
-use super::{Area, End, HALF, Shown};
+use super::{Area, Piece, Shown};
 use crate::arch::Regs;
 use crate::base::Printer;
 
@@ -26,30 +26,12 @@ pub(crate) fn list(
     link: Link<'_>,
     see: &mut dyn FnMut(Listed<'_>),
 ) {
-    area.maps.open();
-    area.find_own();
-    let mut shown = 0;
-    let end = area.follow(Cursor { regs: *regs, exact: is_exact }, Some(link), &mut |area, at, exact| {
-        let frame = Shown { pc: at.pc(), place: at.place(exact) };
-        if !area.hides(frame) {
-            match shown < HALF {
-                true => area.show(frame, see),
-                false => area.last[shown % HALF] = frame,
-            }
-            shown += 1;
-        }
-        true
+    area.ends(Cursor { regs: *regs, exact: is_exact }, link, &mut |area, piece| match piece {
+        Piece::Frame(frame) => area.show(frame, see),
+        Piece::Half => {}
+        Piece::Elided(frames) => see(Listed::Elided(frames)),
+        Piece::Lost(_) => see(Listed::Lost),
     });
-    let elided = shown.saturating_sub(2 * HALF);
-    if elided > 0 {
-        see(Listed::Elided(elided));
-    }
-    for i in HALF + elided..shown {
-        area.show(area.last[i % HALF], see);
-    }
-    if let End::Lost(_) = end {
-        see(Listed::Lost);
-    }
 }
 
 impl Area {

@@ -152,29 +152,19 @@ pub(crate) fn print_raw(out: &mut Printer, regs: &Regs, is_exact: bool, area: &m
 /// function), and not a return address. `link` tells where the stack that holds an SP was entered
 /// from, for frames that have neither tables nor a frame pointer.
 pub(crate) fn print(out: &mut Printer, regs: &Regs, is_exact: bool, area: &mut Area, link: Link<'_>) {
-    area.maps.open();
-    area.find_own();
-    let mut shown = 0;
-    let end = area.follow(Cursor { regs: *regs, exact: is_exact }, Some(link), &mut |area, at, exact| {
-        let frame = Shown { pc: at.pc(), place: at.place(exact) };
-        if !area.hides(frame) {
-            if shown < HALF {
-                area.print_frame(out, frame);
-            } else {
-                if shown == HALF {
-                    // Out with what is known, before a long walk.
-                    out.flush();
-                }
-                area.last[shown % HALF] = frame;
-            }
-            shown += 1;
+    area.ends(Cursor { regs: *regs, exact: is_exact }, link, &mut |area, piece| match piece {
+        Piece::Frame(frame) => area.print_frame(out, frame),
+        // Out with what is known, before a long walk.
+        Piece::Half => {
+            out.flush();
         }
-        true
+        Piece::Elided(frames) => {
+            let _ = writeln!(out, "...{frames} frames elided...");
+        }
+        Piece::Lost(pc) => {
+            let _ = writeln!(out, "no unwind information past {pc:#x}");
+        }
     });
-    area.print_last(out, shown);
-    if let End::Lost(pc) = end {
-        let _ = writeln!(out, "no unwind information past {pc:#x}");
-    }
 }
 
 /// Prints frames that were walked before, given by their return addresses, as [`print`] does.
@@ -202,6 +192,17 @@ pub(crate) fn print_places(out: &mut Printer, pcs: &[usize]) {
 
 /// What is printed where a trace is left, since reading it has faulted.
 pub(crate) const FAULTED: &[u8] = b"\nreading what is broken has faulted\n";
+
+/// A piece of a trace of which both ends are shown.
+enum Piece {
+    Frame(Shown),
+    /// The first half is full.
+    Half,
+    /// So many frames are left out here.
+    Elided(usize),
+    /// The caller of the last frame, which is here, cannot be found.
+    Lost(usize),
+}
 
 /// How a walk ended.
 enum End {
@@ -266,6 +267,39 @@ impl Area {
             }
         }
         End::Lost(at.pc())
+    }
+
+    /// Walks from `start`, and shows both ends of what is not hidden.
+    fn ends(&mut self, start: Cursor, link: Link<'_>, see: &mut dyn FnMut(&mut Area, Piece)) {
+        self.maps.open();
+        self.find_own();
+        let mut shown = 0;
+        let end = self.follow(start, Some(link), &mut |area, at, exact| {
+            let frame = Shown { pc: at.pc(), place: at.place(exact) };
+            if !area.hides(frame) {
+                if shown < HALF {
+                    see(area, Piece::Frame(frame));
+                } else {
+                    if shown == HALF {
+                        see(area, Piece::Half);
+                    }
+                    area.last[shown % HALF] = frame;
+                }
+                shown += 1;
+            }
+            true
+        });
+        let elided = shown.saturating_sub(2 * HALF);
+        if elided > 0 {
+            see(self, Piece::Elided(elided));
+        }
+        for i in HALF + elided..shown {
+            let frame = self.last[i % HALF];
+            see(self, Piece::Frame(frame));
+        }
+        if let End::Lost(pc) = end {
+            see(self, Piece::Lost(pc));
+        }
     }
 
     /// Finds the module that this function is in.
@@ -363,17 +397,6 @@ impl Area {
             out.bytes(b")");
         }
         out.bytes(b"\n");
-    }
-
-    /// Prints what is kept of a trace of `shown` frames, beyond the first half.
-    fn print_last(&mut self, out: &mut Printer, shown: usize) {
-        let elided = shown.saturating_sub(2 * HALF);
-        if elided > 0 {
-            let _ = writeln!(out, "...{elided} frames elided...");
-        }
-        for i in HALF + elided..shown {
-            self.print_frame(out, self.last[i % HALF]);
-        }
     }
 }
 
