@@ -508,7 +508,11 @@ int wharf_detach(void);
 // `traceback` there says how much it tells. It is made on a stack that is kept for it, allocates
 // nothing, takes no lock, and has five seconds, of which a reader who takes nothing gets four; then
 // the process dies whatever holds it up. One thread reports; others that panic meanwhile wait for
-// the end.
+// the end, and for the host's handler of SIGABRT, however long that takes. If the handler jumps out
+// (`siglongjmp`), the thread's next panic is a death of its own, with a report; another thread's is
+// as soon as the thread has ended, or has let SIGABRT through for 0.3 seconds: not after a `longjmp`
+// that leaves the mask as it was, nor where the handler has `SA_NODEFER`, which looks the same while
+// it is at work.
 //
 // `msg`: a string, copied; NULL is said to be NULL. Line breaks are indented.
 //

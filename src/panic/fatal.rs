@@ -19,7 +19,7 @@ pub(super) fn fatal(before: &dyn Fn(&mut Printer), message: &dyn Fn(&mut Printer
         regs: Regs::capture(),
         is_exact: false,
         signal: sys::SIGABRT,
-        end: &|| sys::die_of_abort(),
+        end: &|| report::abort(),
     });
     unreachable!()
 }

@@ -2,7 +2,8 @@
 //!
 //! The order of the end, which never depends on the patient:
 //!
-//! 1. One thread reports; others that are to die wait where they are.
+//! 1. One thread reports; others that are to die wait where they are, until it has evidently left its death by a
+//!    jump out of the host's handler.
 //! 2. The thread switches to a stack that is kept for this. From here on: no TLS, no lock, no
 //!    allocation, no cancellation point.
 //! 3. Signals are held back, but for faults and SIGABRT; a timer on this thread sends the signal that
@@ -61,11 +62,18 @@ const LAST_NS: i64 = 4_000_000_000;
 const END_NS: i64 = 5_000_000_000;
 /// How long a handler of the host's may take then.
 const HANDLER_NS: i64 = 5_000_000_000;
+/// How many callbacks inside each other are looked through.
+const MOST_CALLS: usize = 1000;
 
-/// The thread that reports, by process and tid, since a fork leaves the parent's there; or 0.
+/// The thread that dies, by process and tid, since a fork leaves the parent's there; or 0. With [`TOLD`] and
+/// [`MASKED`], which no tid reaches.
 static DYING: AtomicU64 = AtomicU64::new(0);
+/// The report is finished, and the host's handler of SIGABRT has the thread: it may jump out.
+const TOLD: u64 = 1 << 31;
+/// SIGABRT is held back on the thread as long as that handler is at work.
+const MASKED: u64 = 1 << 30;
 
-/// Only the thread that DYING names runs on it.
+/// Only the thread that DYING names runs on it. A handler of the host's does so, too.
 static REPORT_STACK: KeptStack = KeptStack::new();
 
 /// Why a thread takes the process with it, and how.
@@ -92,19 +100,15 @@ struct Report<'a> {
 
 /// Reports a death of the calling thread, and ends it. `[sig]`
 pub(crate) fn tell(death: &Death<'_>) {
-    const LOOK_NS: i64 = 1_000_000;
     let me = this_thread();
     loop {
-        let dying = DYING.load(Ordering::Relaxed);
-        if dying == me {
+        let dying = after_others(me);
+        if thread(dying) == me && (dying & TOLD == 0 || is_at_the_end(death.regs.0[Regs::SP])) {
             again(death)
         }
-        let others = dying >> 32 == me >> 32;
-        if !others && DYING.compare_exchange(dying, me, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        if DYING.compare_exchange(dying, me, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
             break;
         }
-        // The end, most likely; see `survived`.
-        sys::nap(LOOK_NS);
     }
     let mut report = Report { death, m: gmp::getm().filter(|m| m.gate.busy()), level: settings::level_now() };
     let mut left = Gobuf::default();
@@ -125,21 +129,78 @@ pub(crate) fn survived() {
     DYING.store(0, Ordering::Relaxed);
 }
 
-/// The process is to die here, without a word: a report that another thread is at comes to its end first,
-/// and most likely the process with it. A handler of the host's may have jumped out of that: no longer than
-/// a report may take. `[sig]`
+/// The process is to die here, without a word: a death that another thread is at comes to its end first,
+/// and most likely the process with it. `[sig]`
 pub(crate) fn let_finish() {
+    after_others(this_thread());
+}
+
+/// Ends the process by SIGABRT: first with the host's handler in its place; if that returns, or the signal is
+/// ignored, with the default action. `[sig]`
+pub(crate) fn abort() -> ! {
+    let me = this_thread();
+    let told = |masked| DYING.store(me | TOLD | if masked { MASKED } else { 0 }, Ordering::Relaxed);
+    sys::ask_abort_handler(&told);
+    // It has come back.
+    DYING.store(me, Ordering::Relaxed);
+    sys::die_of_default_abort()
+}
+
+/// The host's handler, which is about to be called, does not hold SIGABRT back. `[sig]`
+pub(crate) fn not_masked() {
+    let me = this_thread();
+    let _ = DYING.compare_exchange(me | TOLD | MASKED, me | TOLD, Ordering::Relaxed, Ordering::Relaxed);
+}
+
+/// Waits while another thread than `me` dies: while it reports, and as long as the host's handler may be at work,
+/// be it for minutes. Who dies then, or did. `[sig]`
+fn after_others(me: u64) -> u64 {
     const LOOK_NS: i64 = 1_000_000;
-    let (me, until_ns) = (this_thread(), sys::now_ns() + END_NS);
-    let is_anothers = |dying: u64| dying != me && dying >> 32 == me >> 32;
-    while is_anothers(DYING.load(Ordering::Relaxed)) && sys::now_ns() < until_ns {
-        sys::nap(LOOK_NS);
+    /// A look at a handler is dearer.
+    const LOOK_LONG_NS: i64 = 10_000_000;
+    /// A handler begins and ends with SIGABRT let through for some instructions.
+    const LEFT_NS: i64 = 300_000_000;
+    let mut left_ns = None;
+    loop {
+        let dying = DYING.load(Ordering::Relaxed);
+        if thread(dying) == me || dying >> 32 != me >> 32 {
+            return dying;
+        }
+        let tid = thread(dying) as u32 as i32;
+        if dying & TOLD == 0 {
+            sys::nap(LOOK_NS);
+            continue;
+        }
+        if !sys::thread_lives(tid) {
+            return dying;
+        }
+        let is_out = dying & MASKED != 0 && sys::lets_abort_through(tid);
+        left_ns = is_out.then(|| left_ns.unwrap_or_else(sys::now_ns));
+        if left_ns.is_some_and(|since_ns| sys::now_ns() - since_ns > LEFT_NS) {
+            return dying;
+        }
+        sys::nap(LOOK_LONG_NS);
     }
+}
+
+/// Whether what runs at `sp` was called, by way of whatever callbacks, from the host's handler that the calling
+/// thread has died to: where that handler runs.
+fn is_at_the_end(sp: usize) -> bool {
+    let altstack = sys::AltStack::current().bounds();
+    let is_there = |sp: usize| {
+        REPORT_STACK.holds(sp) || altstack.is_some_and(|(lo, bytes)| (lo..lo + bytes).contains(&sp))
+    };
+    let outward = |&sp: &usize| others::host_side_of(sp).map(|frame| frame.sp);
+    core::iter::successors(Some(sp), outward).take(MOST_CALLS).any(is_there)
 }
 
 /// Whether the calling thread dies already, and is in the hook: a panic cannot go anywhere. `[sig]`
 pub(crate) fn is_in_hook() -> bool {
     hook::RUNS.load(Ordering::Relaxed) && DYING.load(Ordering::Relaxed) == this_thread()
+}
+
+fn thread(dying: u64) -> u64 {
+    dying & !(TOLD | MASKED)
 }
 
 fn this_thread() -> u64 {

@@ -5,6 +5,7 @@ use core::cell::UnsafeCell;
 use super::SIGNALS;
 use crate::arch::Delivery;
 use crate::base::atomic::{AtomicBool, Ordering};
+use crate::report;
 use crate::sys::{self, Action, Receiver};
 
 /// What the host wants done about a signal.
@@ -77,6 +78,9 @@ pub(super) unsafe fn next(delivery: &mut Delivery) -> usize {
             if action.is_on_altstack() || unsafe { sys::move_to_interrupted_stack(delivery) } {
                 if sys::is_from_system(delivery) {
                     action.mask(delivery);
+                    if delivery.signal as i32 == sys::SIGABRT && action.is_nodefer() {
+                        report::not_masked();
+                    }
                 }
                 return handler;
             }

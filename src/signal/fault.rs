@@ -2,6 +2,7 @@
 
 use core::fmt::Write;
 
+use super::{REPORTED, REPORTER};
 use crate::arch::Regs;
 use crate::base::Printer;
 use crate::base::atomic::Ordering;
@@ -105,7 +106,11 @@ pub(super) fn report(signal: i32, cause: &Cause, regs: Regs, place: &Place) {
             regs,
             is_exact: true,
             signal: sys::SIGABRT,
-            end: &|| sys::die_of_abort(),
+            end: &|| {
+                // The host's handler may jump out.
+                REPORTER.store(REPORTED, Ordering::Relaxed);
+                report::abort()
+            },
         });
     }
     report::tell(&Death {

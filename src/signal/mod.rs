@@ -166,7 +166,13 @@ unsafe fn look(delivery: &Delivery) -> bool {
     let sent_to_nobody = receiver == Receiver::Nobody && !cause.is_fault();
     // On the host's own stack the host's handler comes first.
     let host_s = place.is_out && matches!(receiver, Receiver::Handler(_));
-    if sent_to_nobody || host_s || !may_report() {
+    if sent_to_nobody || host_s {
+        return false;
+    }
+    if !may_report() {
+        if chain::is_deadly(receiver, &cause) {
+            report::let_finish();
+        }
         return false;
     }
     fault::report(delivery.signal as i32, &cause, regs, &place);

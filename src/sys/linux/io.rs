@@ -78,12 +78,45 @@ pub(super) fn is_zombie(tid: i32) -> bool {
     stat.get(name_end + 2).is_some_and(|&state| state == b'Z')
 }
 
+/// Whether thread `tid` of this process does not hold SIGABRT back, as far as the kernel tells. `[sig]`
+pub(crate) fn lets_abort_through(tid: i32) -> bool {
+    const MASK: &[u8] = b"\nSigBlk:\t";
+    const DIGITS: usize = 16;
+    let Some(mut file) = open_of_thread(tid, "status") else { return false };
+    // A window that moves on: the file may be long, and the stack small.
+    let (mut window, mut len) = ([0; 256], 0);
+    loop {
+        let got = file.read(&mut window[len..]);
+        len += got;
+        let at = window[..len].windows(MASK.len()).position(|part| part == MASK);
+        if let Some(digits) = at.and_then(|at| window[..len].get(at + MASK.len()..at + MASK.len() + DIGITS)) {
+            let mask =
+                core::str::from_utf8(digits).ok().and_then(|digits| u64::from_str_radix(digits, 16).ok());
+            return mask.is_some_and(|mask| mask & (1 << (libc::SIGABRT - 1)) == 0);
+        }
+        if got == 0 {
+            return false;
+        }
+        let kept = len.min(MASK.len() + DIGITS);
+        window.copy_within(len - kept..len, 0);
+        len = kept;
+    }
+}
+
 /// As [`read_file`], of a file that the kernel has for thread `tid` of this process.
 fn read_of_thread(tid: i32, file: &str, into: &mut [u8]) -> usize {
+    of_thread(tid, file, |path| read_file(path, into))
+}
+
+fn open_of_thread(tid: i32, file: &str) -> Option<InFile> {
+    of_thread(tid, file, InFile::open)
+}
+
+fn of_thread<T>(tid: i32, file: &str, f: impl FnOnce(&CStr) -> T) -> T {
     use core::fmt::Write;
     let mut path = Path { bytes: [0; 48], len: 0 };
     let _ = write!(path, "/proc/self/task/{tid}/{file}\0");
-    CStr::from_bytes_until_nul(&path.bytes).map_or(0, |path| read_file(path, into))
+    f(CStr::from_bytes_until_nul(&path.bytes).unwrap_or(c""))
 }
 
 /// A short path, written by format.

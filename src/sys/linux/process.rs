@@ -77,19 +77,22 @@ impl Shield {
     }
 }
 
-/// Ends the process by SIGABRT on the calling thread: first with the host's handler in its place;
-/// if that returns, or the signal is ignored, with the default action. Takes no lock, unlike
-/// `abort`. `[sig]`
-pub(crate) fn die_of_abort() -> ! {
-    let idle = IDLE_HANDLER.load(Ordering::Relaxed);
-    if idle == 0 || super::Action::of(libc::SIGABRT).receiver() != super::Receiver::Handler(idle) {
-        unblock_abort();
+/// Sends SIGABRT to the calling thread, for a handler of the host's. Comes back if that does, or if there is none.
+/// `told`: is told that the handler is called next, and whether SIGABRT is held back as long as it is at work.
+/// Takes no lock, unlike `abort`. `[sig]`
+pub(crate) fn ask_abort_handler(told: &dyn Fn(bool)) {
+    let action = super::Action::of(libc::SIGABRT);
+    let super::Receiver::Handler(handler) = action.receiver() else { return };
+    if handler != IDLE_HANDLER.load(Ordering::Relaxed) {
+        // So that it is held back from here on.
+        mask_abort(libc::SIG_BLOCK);
+        told(!action.is_nodefer());
         raise_abort();
+        mask_abort(libc::SIG_UNBLOCK);
     }
-    die_of_default_abort()
 }
 
-/// A handler that would only take the default action: [`die_of_abort`] does not call it. On an alternate
+/// A handler that would only take the default action: [`ask_abort_handler`] does not call it. On an alternate
 /// stack it would overwrite frames that a core file wants.
 static IDLE_HANDLER: AtomicUsize = AtomicUsize::new(0);
 
@@ -105,7 +108,7 @@ pub(crate) fn die_of_default_abort() -> ! {
     unsafe {
         let default: libc::sigaction = MaybeUninit::zeroed().assume_init();
         libc::sigaction(libc::SIGABRT, &default, ptr::null_mut());
-        unblock_abort();
+        mask_abort(libc::SIG_UNBLOCK);
         raise_abort();
         libc::_exit(128 + libc::SIGABRT)
     }
@@ -116,12 +119,12 @@ fn raise_abort() {
     unsafe { libc::syscall(libc::SYS_tgkill, super::getpid(), super::gettid(), libc::SIGABRT) };
 }
 
-fn unblock_abort() {
+fn mask_abort(how: libc::c_int) {
     // SAFETY: the set is initialised before it is used.
     unsafe {
         let mut set = MaybeUninit::<libc::sigset_t>::uninit();
         libc::sigemptyset(set.as_mut_ptr());
         libc::sigaddset(set.as_mut_ptr(), libc::SIGABRT);
-        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), ptr::null_mut());
+        libc::pthread_sigmask(how, set.as_ptr(), ptr::null_mut());
     }
 }

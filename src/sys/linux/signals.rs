@@ -91,10 +91,15 @@ impl Action {
         self.0.sa_flags & libc::SA_RESETHAND != 0
     }
 
+    /// Whether it lets its own signal through while its handler is at work.
+    pub(crate) fn is_nodefer(&self) -> bool {
+        self.0.sa_flags & libc::SA_NODEFER != 0
+    }
+
     /// Gives the thread the mask that this action's handler would have been called with.
     pub(crate) fn mask(&self, delivery: &Delivery) {
         let bit = |signal: usize| 1u64 << (signal - 1);
-        let own = if self.0.sa_flags & libc::SA_NODEFER != 0 { 0 } else { bit(delivery.signal) };
+        let own = if self.is_nodefer() { 0 } else { bit(delivery.signal) };
         // SAFETY: both sets begin with the kernel's; the context is the system's.
         unsafe {
             let interrupted = &raw const (*(delivery.context as *const libc::ucontext_t)).uc_sigmask;
