@@ -37,6 +37,18 @@
  * args: jumps
  * case ends_thread
  * args: ends_thread
+ * case raises
+ * args: raises
+ * case raises_handled
+ * args: raises_handled
+ * case raises_start
+ * args: raises_start
+ * case raises_fault
+ * args: raises_fault
+ * case raises_fault_handled
+ * args: raises_fault_handled
+ * case raises_abort
+ * args: raises_abort
  * case slow_reader
  * args: slow_reader
  * case eight
@@ -59,11 +71,18 @@ static struct shared {
     char text[1 << 17];
 } *seen;
 static int report, pipes[2];
+/* What the hook sends, one number below and one above SIGABRT's. */
+static const int sent[] = {SIGHUP, SIGTERM};
 static jmp_buf away;
 
 static int is(const char *other)
 {
     return strcmp(name, other) == 0;
+}
+
+static int begins(const char *other)
+{
+    return strncmp(name, other, strlen(other)) == 0;
 }
 
 /* ---- the hook ---- */
@@ -110,6 +129,10 @@ static void on_fatal(const char *text, size_t bytes, void *arg)
         *(volatile int *)8 = 1;
     if (is("exits"))
         _exit(3);
+    for (int i = 0; begins("raises") && i < 2; i++) {
+        raise(sent[i]);
+        kill(getpid(), sent[i]);
+    }
     while (is("hangs") || is("hangs_handled")) {}
     if (is("jumps"))
         longjmp(away, 1);
@@ -138,11 +161,20 @@ static void boom(UNUSED void *arg)
 {
     if (is("eight"))
         pthread_barrier_wait(&there);
+    if (begins("raises_fault"))
+        *(volatile int *)8 = 1;
+    if (is("raises_abort"))
+        abort();
     W->panic(message());
 }
 
 static void *host_thread(UNUSED void *arg)
 {
+    sigset_t both;
+    sigemptyset(&both);
+    sigaddset(&both, sent[0]);
+    sigaddset(&both, sent[1]);
+    CHECK_EQ(pthread_sigmask(SIG_UNBLOCK, &both, NULL), 0);
     if (setjmp(away) == 0)
         W->call(boom, NULL);
     for (;;)
@@ -158,6 +190,19 @@ static void in_handler(UNUSED int signal)
 static void on_abort(UNUSED int signal)
 {
     seen->handled++;
+    if (!begins("raises"))
+        return;
+    /* What the hook has sent is held back, and nothing else. */
+    sigset_t mask;
+    CHECK_EQ(pthread_sigmask(SIG_SETMASK, NULL, &mask), 0);
+    for (int one = 1; one < 32; one++)
+        CHECK_EQ(sigismember(&mask, one), one == sent[0] || one == sent[1] || one == signal || one == SIGUSR2);
+}
+
+static void on_fault(int signal)
+{
+    on_abort(signal);
+    _exit(3);
 }
 
 static void child(void)
@@ -170,8 +215,19 @@ static void child(void)
     config.traceback = is("all") ? WHARF_TRACEBACK_ALL : WHARF_TRACEBACK_DEFAULT;
     if (is("stopped"))
         CHECK_EQ(W->on_fatal(on_fatal, &seen), WHARF_OK);
-    if (!is("faults"))
+    if (is("raises_fault_handled"))
+        signal(SIGSEGV, on_fault);
+    if (!is("faults") && !is("raises") && !is("raises_handled"))
         CHECK_EQ(W->start(&config), WHARF_OK);
+    sigset_t one;
+    sigemptyset(&one);
+    sigaddset(&one, SIGUSR2);
+    CHECK_EQ(pthread_sigmask(SIG_BLOCK, &one, NULL), 0);
+    /* Others do not take what is sent to the process. */
+    sigaddset(&one, sent[0]);
+    sigaddset(&one, sent[1]);
+    if (begins("raises"))
+        CHECK_EQ(pthread_sigmask(SIG_BLOCK, &one, NULL), 0);
     if (is("replaced"))
         CHECK_EQ(W->on_fatal(other_hook, NULL), WHARF_OK);
     if (is("handler")) {
@@ -182,7 +238,7 @@ static void child(void)
     }
     if (is("removed"))
         CHECK_EQ(W->on_fatal(NULL, NULL), WHARF_OK);
-    if (is("hangs_handled"))
+    if (is("hangs_handled") || is("raises_handled"))
         signal(SIGABRT, on_abort);
     if (is("stopped")) {
         CHECK_EQ(W->stop(WHARF_NEVER), WHARF_OK);
@@ -236,7 +292,8 @@ static void check_text(const char *text, size_t length)
     }
     CHECK(seen->bytes <= length);
     CHECK(memcmp(seen->text, text, seen->bytes) == 0);
-    CHECK(strncmp(text, "panic: BOOM\n\n", 13) == 0);
+    if (!begins("raises_"))
+        CHECK(strncmp(text, "panic: BOOM\n\n", 13) == 0);
     const char *rest = text + seen->bytes;
     int again = is("panics") || is("panics_in_call");
     const char *more = again ? "panic during panic\n\tpanic: AGAIN\n" : is("goexits") ? "panic during panic\n\tpanic: wharf_goexit " : "";
@@ -270,11 +327,11 @@ int main(UNUSED int argc, char **argv)
     if (!is("slow_reader"))
         length = read_report(text, sizeof text - 1);
     CHECK(length > 0);
-    if (is("exits"))
+    if (is("exits") || is("raises_fault_handled"))
         CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 3);
     else
-        CHECK_EQ(WTERMSIG(status), is("faults") ? SIGSEGV : is("hangs_handled") ? SIGKILL : SIGABRT);
-    CHECK_EQ(seen->handled, is("hangs_handled"));
+        CHECK_EQ(WTERMSIG(status), is("faults") || is("raises_fault") ? SIGSEGV : is("hangs_handled") ? SIGKILL : SIGABRT);
+    CHECK_EQ(seen->handled, strstr(name, "handled") != NULL);
     int waits = is("hangs") || is("jumps") ? 5 : is("hangs_handled") ? 10 : 0;
     if (!is("slow_reader") && (took < waits || took > waits + 2))
         fprintf(stderr, "%.3f s\n", took);

@@ -189,7 +189,8 @@ pub unsafe extern "C" fn wharf_panic_info_free(info: *mut wharf_panic_info) {
 /// It and the function's stack, 64 KiB at least, are there until the function returns. It runs on the
 /// thread that dies, with all signals held back but faults and SIGABRT, while other threads go on, and
 /// whatever lock the thread had it still has: a function that is fit for a signal handler is fit for
-/// this.
+/// this. Signals that came for the thread meanwhile stay held back in a handler of the host's that gets
+/// the death's signal: no other is what the process ends by.
 ///
 /// It cannot keep the process alive. If it has not returned five seconds after the report began, or
 /// has jumped away, SIGABRT is sent; if a handler of the host's comes back from that, five seconds

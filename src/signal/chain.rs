@@ -64,11 +64,12 @@ pub(super) fn is_deadly(receiver: Receiver, cause: &sys::Cause) -> bool {
     receiver == Receiver::Default || receiver == Receiver::Nobody && cause.is_fault()
 }
 
-/// Readies what the host wants done; the handler to be jumped to, or 0.
+/// Readies what the host wants done; the handler to be jumped to, or 0. `told`: after a report, which what came
+/// meanwhile must not belie.
 ///
 /// # Safety
 /// The delivery is the system's, or the host's.
-pub(super) unsafe fn next(delivery: &mut Delivery) -> usize {
+pub(super) unsafe fn next(delivery: &mut Delivery, told: bool) -> usize {
     let action = host(delivery).map_or(Action::default(), Host::take);
     // SAFETY: [chain] as the caller says.
     let cause = unsafe { sys::Cause::of(delivery) };
@@ -77,7 +78,7 @@ pub(super) unsafe fn next(delivery: &mut Delivery) -> usize {
             // SAFETY: as the caller says.
             if action.is_on_altstack() || unsafe { sys::move_to_interrupted_stack(delivery) } {
                 if sys::is_from_system(delivery) {
-                    action.mask(delivery);
+                    action.mask(delivery, told);
                     if delivery.signal as i32 == sys::SIGABRT && action.is_nodefer() {
                         report::not_masked();
                     }

@@ -112,12 +112,26 @@ unsafe extern "C" fn on_signal(delivery: &mut Delivery) -> usize {
     // SeqCst, both: pairs with `uninstall`.
     HANDLING.fetch_add(1, Ordering::SeqCst);
     // SAFETY: the system's, or handed on by a handler of the host's.
-    let is_settled = ACTIVE.load(Ordering::SeqCst) && unsafe { look(delivery) };
+    let looked = if ACTIVE.load(Ordering::SeqCst) { unsafe { look(delivery) } } else { Looked::Passed };
     // It may have been set to 0, after a fork.
     let less = |handling: u32| handling.checked_sub(1);
     let _ = HANDLING.fetch_update(Ordering::SeqCst, Ordering::Relaxed, less);
-    // SAFETY: as above.
-    if is_settled { 0 } else { unsafe { chain::next(delivery) } }
+    match looked {
+        Looked::Settled => 0,
+        // SAFETY: as above.
+        _ => unsafe { chain::next(delivery, looked == Looked::Told) },
+    }
+}
+
+/// What came of a look at a signal.
+#[derive(PartialEq)]
+enum Looked {
+    /// All is done.
+    Settled,
+    /// It was reported, and goes on to the host.
+    Told,
+    /// It goes on to the host.
+    Passed,
 }
 
 fn look_for_fork() {
@@ -128,25 +142,25 @@ fn look_for_fork() {
     }
 }
 
-/// Reports a signal that a callback has earned, or has a try get it: true, and all is done.
+/// Reports a signal that a callback has earned, or has a try get it.
 ///
 /// # Safety
 /// The delivery is the system's, or the host's.
-unsafe fn look(delivery: &Delivery) -> bool {
+unsafe fn look(delivery: &Delivery) -> Looked {
     // SAFETY: as the caller says.
     let (cause, regs) = unsafe { (Cause::of(delivery), sys::interrupted(delivery)) };
     // A look at frames, or into a broken file, outside a report.
     if let Some(sp) = traceback::landing(regs.0[Regs::SP]).filter(|_| cause.is_fault()) {
         // SAFETY: as the caller says; the switch stands, as the landing says.
         unsafe { sys::go_on_with(delivery, arch::gogo as *const () as usize, sp, 1) };
-        return true;
+        return Looked::Settled;
     }
     let receiver = chain::receiver(delivery);
     let Some(place) = place(&cause, &regs) else {
         if chain::is_deadly(receiver, &cause) {
             report::let_finish();
         }
-        return false;
+        return Looked::Passed;
     };
     if faults_panic() {
         let landing = fault::panic(delivery.signal as i32, &cause, &regs, &place);
@@ -160,27 +174,27 @@ unsafe fn look(delivery: &Delivery) -> bool {
                     landing.value as usize,
                 )
             };
-            return true;
+            return Looked::Settled;
         }
     }
     let sent_to_nobody = receiver == Receiver::Nobody && !cause.is_fault();
     // On the host's own stack the host's handler comes first.
     let host_s = place.is_out && matches!(receiver, Receiver::Handler(_));
     if sent_to_nobody || host_s {
-        return false;
+        return Looked::Passed;
     }
     if !may_report() {
         if chain::is_deadly(receiver, &cause) {
             report::let_finish();
         }
-        return false;
+        return Looked::Passed;
     }
     fault::report(delivery.signal as i32, &cause, regs, &place);
     if matches!(receiver, Receiver::Handler(_)) {
         report::survived();
         REPORTER.store(REPORTED, Ordering::Relaxed);
     }
-    false
+    Looked::Told
 }
 
 /// Whether the calling thread is the one that reports. Another one's report is waited for: if the

@@ -57,8 +57,8 @@ fn signal_after(signal: libc::c_int, to: libc::c_int, ns: i64) -> Option<libc::c
 }
 
 impl Shield {
-    /// Mask and limits as they were before, and no bound. What the report's writing earned is taken back: the process is to
-    /// die of something else.
+    /// Mask and limits as they were before, and no bound. What the report's writing earned is taken back, and what else
+    /// has come meanwhile stays held back: the process is to die of something else.
     pub(crate) fn lift(self) {
         self.limits.restore();
         // SAFETY: timers of ours; the sets are initialised.
@@ -72,7 +72,8 @@ impl Shield {
             libc::sigaddset(earned.as_mut_ptr(), libc::SIGXFSZ);
             let at_once = super::timespec(0);
             while libc::syscall(libc::SYS_rt_sigtimedwait, earned.as_ptr(), 0, &at_once, 8) > 0 {}
-            libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, ptr::null_mut());
+            let mask = super::first_word(&self.before) | super::pending();
+            libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &mask, 0, 8);
         }
     }
 }

@@ -96,19 +96,35 @@ impl Action {
         self.0.sa_flags & libc::SA_NODEFER != 0
     }
 
-    /// Gives the thread the mask that this action's handler would have been called with.
-    pub(crate) fn mask(&self, delivery: &Delivery) {
+    /// Gives the thread the mask that this action's handler would have been called with; if it `holds`, what is
+    /// pending does not strike first.
+    pub(crate) fn mask(&self, delivery: &Delivery, holds: bool) {
         let bit = |signal: usize| 1u64 << (signal - 1);
         let own = if self.is_nodefer() { 0 } else { bit(delivery.signal) };
         // SAFETY: both sets begin with the kernel's; the context is the system's.
         unsafe {
             let interrupted = &raw const (*(delivery.context as *const libc::ucontext_t)).uc_sigmask;
             let set = interrupted.cast::<u64>().read_unaligned()
-                | (&raw const self.0.sa_mask).cast::<u64>().read_unaligned()
-                | own;
+                | first_word(&self.0.sa_mask)
+                | own
+                | if holds { pending() } else { 0 };
             libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &set, 0, SET_BYTES);
         }
     }
+}
+
+/// What the kernel knows of libc's set.
+pub(super) fn first_word(set: &libc::sigset_t) -> u64 {
+    // SAFETY: the head of libc's set is the kernel's.
+    unsafe { ptr::from_ref(set).cast::<u64>().read_unaligned() }
+}
+
+/// The signals that have come for the thread, or for the process, and that the thread holds back.
+pub(super) fn pending() -> u64 {
+    let mut set = 0u64;
+    // SAFETY: writes the set.
+    unsafe { libc::syscall(libc::SYS_rt_sigpending, &mut set, SET_BYTES) };
+    set
 }
 
 /// Why a signal came.
@@ -176,7 +192,7 @@ pub(crate) unsafe fn go_on_with(delivery: &Delivery, f: usize, a: usize, b: usiz
 }
 
 /// Ends the process by this very signal, with its default action, when the handler has returned: by
-/// then the registers are those of the fault, and the thread is its own.
+/// then the registers are those of the fault, and the thread is its own. What else has come does not strike first.
 ///
 /// # Safety
 /// The delivery is the system's, or the host's.
@@ -184,8 +200,10 @@ pub(crate) unsafe fn die_by_default(delivery: &Delivery) {
     let signal = delivery.signal as i32;
     Action::default().install(signal);
     let (pid, tid) = (super::getpid(), super::gettid());
-    // SAFETY: sends to ourselves what we were sent.
+    // SAFETY: sends to ourselves what we were sent; the mask is in the context, which is the system's.
     unsafe {
+        let mask = (&raw mut (*(delivery.context as *mut libc::ucontext_t)).uc_sigmask).cast::<u64>();
+        mask.write_unaligned(mask.read_unaligned() | pending() & !(1 << (signal - 1)));
         let queue = || libc::syscall(libc::SYS_rt_tgsigqueueinfo, pid, tid, signal, delivery.info);
         // valgrind takes a fault's `siginfo` for a fault of its own.
         if arch::is_in_valgrind() || queue() != 0 {
