@@ -4,7 +4,8 @@
 //!
 //! 1. the TLS word: the only thread-local that wharf has, read and written here only;
 //! 2. the switch: `call_on_stack`, `call_here`, `gogo`;
-//! 3. the signals: the entry of a handler that may pass on what it was called with;
+//! 3. the signals: the entry of a handler that may pass on what it was called with, and what no handler of ours can
+//!    run without;
 //! 4. the readers: stack pointer, program counter, callee-saved registers.
 //!
 //! # The switch

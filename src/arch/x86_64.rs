@@ -348,6 +348,12 @@ unsafe extern "C" fn enter_signal() {
         "mov [rsp + 8], rdi",
         "mov [rsp + 8*2], rsi",
         "mov [rsp + 8*3], rdx",
+        // The system clears the direction flag alone.
+        "pushfq",
+        ".cfi_adjust_cfa_offset 8",
+        "and dword ptr [rsp], {but_alignment_check}",
+        "popfq",
+        ".cfi_adjust_cfa_offset -8",
         "mov rdi, rsp",
         "call [rip + {ask}]",
         "mov r11, rax",
@@ -364,8 +370,21 @@ unsafe extern "C" fn enter_signal() {
         "2:",
         "ret",
         ".cfi_endproc",
+        but_alignment_check = const !ALIGNMENT_CHECK,
         ask = sym ON_SIGNAL,
     )
+}
+
+/// The flag that has the processor fault on misaligned accesses.
+const ALIGNMENT_CHECK: i32 = 0x40000;
+
+/// Has misaligned accesses allowed again, which the compiler and the C library make. `[sig]`
+#[inline(always)]
+pub(crate) fn allow_misaligned() {
+    // SAFETY: a flag that no code of ours wants.
+    unsafe {
+        core::arch::asm!("pushfq", "and dword ptr [rsp], {}", "popfq", const !ALIGNMENT_CHECK);
+    }
 }
 
 // ---- The readers -----------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 use core::ffi::{CStr, c_char, c_int, c_void};
 
 use super::{status, wharf_fn};
-use crate::arch::stack_pointer;
+use crate::arch::{allow_misaligned, stack_pointer};
 use crate::base::Printer;
 use crate::base::status::*;
 use crate::panic;
@@ -36,6 +36,7 @@ pub use crate::report::wharf_fatal_fn;
 /// `msg` is NULL or a string.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn wharf_panic(msg: *const c_char) -> ! {
+    allow_misaligned();
     // SAFETY: by the caller's word.
     panic::gopanic(unsafe { text(msg) }, stack_pointer(), &[])
 }
@@ -55,6 +56,7 @@ pub unsafe extern "C-unwind" fn wharf_panic_from(
     trace: *const *const c_void,
     count: u32,
 ) -> ! {
+    allow_misaligned();
     let frames = match count {
         0 => &[],
         // SAFETY: by the caller's word.
@@ -127,6 +129,7 @@ pub extern "C" fn wharf_recover() -> *mut wharf_panic_info {
 /// Source: Go's runtime.Goexit.
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn wharf_goexit() -> ! {
+    allow_misaligned();
     panic::goexit(stack_pointer())
 }
 

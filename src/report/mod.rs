@@ -100,6 +100,7 @@ struct Report<'a> {
 
 /// Reports a death of the calling thread, and ends it. `[sig]`
 pub(crate) fn tell(death: &Death<'_>) {
+    arch::allow_misaligned();
     let me = this_thread();
     loop {
         let dying = after_others(me);

@@ -66,6 +66,7 @@ fn before(signal: c_int) -> Action {
 }
 
 extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    arch::allow_misaligned();
     let delivery =
         Delivery { sp: 0, signal: signal as usize, info: info as usize, context: context as usize };
     // SAFETY: set before this handler was.
