@@ -26,6 +26,9 @@
  * case state
  * args: state
  * stdout: OK
+ * case masks
+ * args: masks
+ * stdout: OK
  * case lazy_first
  * args: lazy_first
  * stdout: OK
@@ -289,6 +292,105 @@ static void *state(UNUSED void *arg)
     return NULL;
 }
 
+/* ---- faults in the host's own signal handlers ---- */
+
+static int is_deep;
+
+static NOINLINE void falls(int depth)
+{
+    volatile char frame[100];
+    frame[0] = (char)depth;
+    if (depth == 0)
+        nil();
+    else
+        falls(depth - 1);
+    frame[0] = 1;
+}
+
+static void on_usr1(UNUSED int signal)
+{
+    raise(SIGUSR2);
+}
+
+static void on_usr2(UNUSED int signal)
+{
+    falls(is_deep ? 1000 : 0);
+}
+
+static void check_mask(int usr1, int usr2, int hup)
+{
+    sigset_t set;
+    CHECK_EQ(pthread_sigmask(SIG_SETMASK, NULL, &set), 0);
+    for (int signal = 1; signal < 65; signal++) {
+        int held = signal == SIGUSR1 ? usr1 : signal == SIGUSR2 ? usr2 : signal == SIGHUP ? hup : signal == SIGWINCH;
+        CHECK_EQ(sigismember(&set, signal) == 1, held);
+    }
+}
+
+static void raises(UNUSED void *arg)
+{
+    raise(SIGUSR1);
+    CHECK(!"it came back");
+}
+
+static void on_usr1_trying(UNUSED int signal)
+{
+    wharf_panic_info *info = NULL;
+    check_mask(1, 0, 1);
+    CHECK_EQ(W->try_(inner, NULL, &info), WHARF_PANICKED);
+    W->panic_info_free(info);
+    check_mask(1, 0, 1);
+}
+
+static void tries_in_handler(UNUSED void *arg)
+{
+    signal(SIGUSR1, on_usr1_trying);
+    struct sigaction action;
+    CHECK_EQ(sigaction(SIGUSR1, NULL, &action), 0);
+    sigaddset(&action.sa_mask, SIGHUP);
+    CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+    raise(SIGUSR1);
+    check_mask(0, 0, 0);
+}
+
+static void *falls_in_handlers(UNUSED void *arg)
+{
+    sigset_t one;
+    sigemptyset(&one);
+    sigaddset(&one, SIGWINCH);
+    CHECK_EQ(pthread_sigmask(SIG_BLOCK, &one, NULL), 0);
+    for (int i = 0; i < 100; i++) {
+        wharf_panic_info *info = NULL;
+        CHECK_EQ(W->try_(raises, NULL, &info), WHARF_PANICKED);
+        W->panic_info_free(info);
+        check_mask(0, 0, 0);
+    }
+    return NULL;
+}
+
+static void masks(void)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    sigaddset(&action.sa_mask, SIGHUP);
+    action.sa_handler = on_usr1;
+    CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
+    action.sa_handler = on_usr2;
+    CHECK_EQ(sigaction(SIGUSR2, &action, NULL), 0);
+    for (is_deep = 0; is_deep < 2; is_deep++) {
+        pthread_t all[4];
+        for (int i = 0; i < 4; i++)
+            all[i] = spawn(0, falls_in_handlers, NULL);
+        for (int i = 0; i < 4; i++)
+            join(all[i]);
+    }
+    sigset_t one;
+    sigemptyset(&one);
+    sigaddset(&one, SIGWINCH);
+    CHECK_EQ(pthread_sigmask(SIG_BLOCK, &one, NULL), 0);
+    call(tries_in_handler, NULL);
+}
+
 /* A fault inside malloc's lock: what the panic needs is not from there. */
 static volatile int heap_is_locked;
 extern void *__libc_malloc(size_t bytes);
@@ -391,6 +493,8 @@ int main(UNUSED int argc, char **argv)
         text();
     if (is_case(argv, "state"))
         on_thread(state, NULL);
+    if (is_case(argv, "masks"))
+        masks();
     if (is_case(argv, "lazy_first"))
         times(10, inner, WHARF_PANIC_FAULT);
     if (is_case(argv, "locked_heap"))

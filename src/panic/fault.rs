@@ -10,7 +10,8 @@ use super::info::Panic;
 use crate::arch::Regs;
 use crate::base::atomic::Ordering;
 use crate::gmp::{GStack, Kind, M};
-use crate::traceback;
+use crate::sys;
+use crate::traceback::{self, Faulted};
 
 /// What happened, and where.
 pub(crate) struct Fault<'a> {
@@ -19,6 +20,8 @@ pub(crate) struct Fault<'a> {
     pub(crate) message: &'a [u8],
     pub(crate) address: usize,
     pub(crate) regs: &'a Regs,
+    /// The signals that the thread held back.
+    pub(crate) mask: u64,
 }
 
 /// Where a thread goes on.
@@ -27,6 +30,8 @@ pub(crate) struct Landing {
     pub(crate) sp: usize,
     /// What it is given.
     pub(crate) value: u32,
+    /// The signals that it holds back: those that the callback did, if the fault is in a handler of the host's.
+    pub(crate) mask: u64,
 }
 
 /// Makes the fault on `on`, of `m`, a panic that has come back to the try that stands there; the caller
@@ -41,7 +46,7 @@ pub(crate) fn fault(m: &M, on: &'static GStack, fault: &Fault<'_>) -> Option<Lan
     let panic = Panic::of_fault(fault.message, fault.kind, fault.address)?;
     let end = scope.sp();
     let inside = |sp: usize| !on.contains(end) || sp < end;
-    traceback::trace(fault.regs, &mut |pc, sp| inside(sp) && panic.trace(pc));
+    let mask = trace(panic, fault, &inside);
     panic.set_cut();
     while let Some(other) = Panic::innermost(on).filter(|other| other.is_left_by(scope)) {
         other.end(on);
@@ -51,5 +56,31 @@ pub(crate) fn fault(m: &M, on: &'static GStack, fault: &Fault<'_>) -> Option<Lan
     panic.landed.set(Some(scope.mark));
     m.curg.store(core::ptr::from_ref(on).cast_mut(), Ordering::Relaxed);
     on.record.out.sp.store(0, Ordering::Relaxed);
-    Some(Landing { sp: end, value: LANDED })
+    Some(Landing { sp: end, value: LANDED, mask })
+}
+
+/// Puts the frames that are `inside` into the panic. The signals that were held back outside all handlers of the
+/// host's that are among them: what the system has kept below the outermost one.
+fn trace(panic: &Panic, fault: &Fault<'_>, inside: &dyn Fn(usize) -> bool) -> u64 {
+    const NAP_NS: i64 = 100_000;
+    /// Whoever looks may be what we have interrupted.
+    const PATIENCE_NS: i64 = 100_000_000;
+    let mut mask = fault.mask;
+    let mut has_room = true;
+    let mut see = |frame: Faulted| {
+        if !inside(frame.sp) {
+            return false;
+        }
+        has_room = has_room && panic.trace(frame.pc);
+        if frame.is_signal_s {
+            mask = sys::kept_mask(frame.sp).unwrap_or(mask);
+        }
+        // A handler that holds nothing back leaves nothing behind.
+        has_room || fault.mask != 0
+    };
+    let until_ns = sys::now_ns() + PATIENCE_NS;
+    while !traceback::trace(fault.regs, &mut see) && fault.mask != 0 && sys::now_ns() < until_ns {
+        sys::nap(NAP_NS);
+    }
+    mask
 }

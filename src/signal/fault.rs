@@ -71,7 +71,7 @@ fn in_guard(on: &GStack, guard_bytes: usize, address: usize) -> bool {
 }
 
 /// Has a try get it, if one stands on the stack.
-pub(super) fn panic(signal: i32, cause: &Cause, regs: &Regs, place: &Place) -> Option<Landing> {
+pub(super) fn panic(signal: i32, cause: &Cause, regs: &Regs, mask: u64, place: &Place) -> Option<Landing> {
     if !cause.is_fault() || place.is_out || place.is_adrift || signal == sys::SIGABRT {
         return None;
     }
@@ -86,7 +86,7 @@ pub(super) fn panic(signal: i32, cause: &Cause, regs: &Regs, place: &Place) -> O
         _ => write!(out, "{} addr={:#x}", name(signal), cause.address),
     };
     let length = out.printed().min(text.len());
-    let fault = Fault { kind, message: &text[..length], address: cause.address, regs };
+    let fault = Fault { kind, message: &text[..length], address: cause.address, regs, mask };
     panic::fault(place.m, place.on, &fault)
 }
 

@@ -163,10 +163,13 @@ unsafe fn look(delivery: &Delivery) -> Looked {
         return Looked::Passed;
     };
     if faults_panic() {
-        let landing = fault::panic(delivery.signal as i32, &cause, &regs, &place);
+        // SAFETY: as the caller says.
+        let mask = unsafe { sys::interrupted_mask(delivery) };
+        let landing = fault::panic(delivery.signal as i32, &cause, &regs, mask, &place);
         if let Some(landing) = landing {
             // SAFETY: as the caller says; the try's switch stands.
             unsafe {
+                sys::set_interrupted_mask(delivery, landing.mask);
                 sys::go_on_with(
                     delivery,
                     arch::gogo as *const () as usize,

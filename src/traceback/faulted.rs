@@ -4,15 +4,26 @@ use super::spare::WALKS;
 use super::unwind::Cursor;
 use crate::arch::Regs;
 
-/// Shows `see` every frame from the interrupted one at `regs` outward, as a return address and the stack
-/// pointer, as long as it says so. Nothing if somebody else looks just now. `[sig]`
-pub(crate) fn trace(regs: &Regs, see: &mut dyn FnMut(usize, usize) -> bool) {
+/// A frame of a fault.
+pub(crate) struct Faulted {
+    /// A return address: names are looked up one before.
+    pub(crate) pc: usize,
+    pub(crate) sp: usize,
+    /// The system's own between a signal handler and what it has interrupted: its stack pointer is the
+    /// `ucontext_t`.
+    pub(crate) is_signal_s: bool,
+}
+
+/// Shows `see` every frame from the interrupted one at `regs` outward, as long as it says so. False if somebody
+/// else looks just now. `[sig]`
+pub(crate) fn trace(regs: &Regs, see: &mut dyn FnMut(Faulted) -> bool) -> bool {
     WALKS.look(&mut |area| {
         area.maps.open();
         let start = Cursor { regs: *regs, exact: true };
         area.follow(start, Some(&|_| None), &mut |_, at, exact| {
-            // Where it would return to, if it had called: names are looked up one before.
-            see(at.pc() + usize::from(exact), at.regs.0[Regs::SP])
+            // Where it would return to, if it had called.
+            let pc = at.pc().wrapping_add(usize::from(exact));
+            see(Faulted { pc, sp: at.regs.0[Regs::SP], is_signal_s: exact && !at.exact })
         });
-    });
+    })
 }

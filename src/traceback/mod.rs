@@ -48,7 +48,7 @@ use crate::symbolize::{Call, RUST_BYTES};
 use crate::sys;
 use core::cell::UnsafeCell;
 use core::fmt::Write;
-pub(crate) use faulted::trace;
+pub(crate) use faulted::{Faulted, trace};
 use lines::{Described, Lines};
 pub(crate) use list::{Listed, list};
 use memory::Memory;

@@ -101,16 +101,42 @@ impl Action {
     pub(crate) fn mask(&self, delivery: &Delivery, holds: bool) {
         let bit = |signal: usize| 1u64 << (signal - 1);
         let own = if self.is_nodefer() { 0 } else { bit(delivery.signal) };
-        // SAFETY: both sets begin with the kernel's; the context is the system's.
+        // SAFETY: the context is the system's.
         unsafe {
-            let interrupted = &raw const (*(delivery.context as *const libc::ucontext_t)).uc_sigmask;
-            let set = interrupted.cast::<u64>().read_unaligned()
+            let set = interrupted_mask(delivery)
                 | first_word(&self.0.sa_mask)
                 | own
                 | if holds { pending() } else { 0 };
             libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &set, 0, SET_BYTES);
         }
     }
+}
+
+/// The signals that the interrupted thread held back, and will again when the handler has returned.
+///
+/// # Safety
+/// The delivery's context is the system's.
+pub(crate) unsafe fn interrupted_mask(delivery: &Delivery) -> u64 {
+    // SAFETY: as the caller says.
+    first_word(unsafe { &(*(delivery.context as *const libc::ucontext_t)).uc_sigmask })
+}
+
+/// Changes them.
+///
+/// # Safety
+/// The delivery's context is the system's.
+pub(crate) unsafe fn set_interrupted_mask(delivery: &Delivery, mask: u64) {
+    let context = delivery.context as *mut libc::ucontext_t;
+    // SAFETY: as the caller says; the head of libc's set is the kernel's.
+    unsafe { (&raw mut (*context).uc_sigmask).cast::<u64>().write_unaligned(mask) }
+}
+
+/// As [`interrupted_mask`], of the `ucontext_t` at `context`, if that can be read.
+pub(crate) fn kept_mask(context: usize) -> Option<u64> {
+    let at = context.checked_add(core::mem::offset_of!(libc::ucontext_t, uc_sigmask))?;
+    // SAFETY: it can be read.
+    (super::readable(at) && super::readable(at + SET_BYTES - 1))
+        .then(|| unsafe { (at as *const u64).read_unaligned() })
 }
 
 /// What the kernel knows of libc's set.
@@ -202,8 +228,8 @@ pub(crate) unsafe fn die_by_default(delivery: &Delivery) {
     let (pid, tid) = (super::getpid(), super::gettid());
     // SAFETY: sends to ourselves what we were sent; the mask is in the context, which is the system's.
     unsafe {
-        let mask = (&raw mut (*(delivery.context as *mut libc::ucontext_t)).uc_sigmask).cast::<u64>();
-        mask.write_unaligned(mask.read_unaligned() | pending() & !(1 << (signal - 1)));
+        let others = pending() & !(1 << (signal - 1));
+        set_interrupted_mask(delivery, interrupted_mask(delivery) | others);
         let queue = || libc::syscall(libc::SYS_rt_tgsigqueueinfo, pid, tid, signal, delivery.info);
         // valgrind takes a fault's `siginfo` for a fault of its own.
         if arch::is_in_valgrind() || queue() != 0 {
