@@ -1,6 +1,6 @@
 //! The DWARF of one file: its units, found as they are asked for, and their lines.
 
-use super::functions::{self, Extent, Function};
+use super::functions::{self, Extent, Function, Reading};
 use super::{Call, aside, readable, rows};
 use crate::sys;
 use core::mem::ManuallyDrop;
@@ -15,12 +15,19 @@ pub(super) type Bytes = EndianSlice<'static, NativeEndian>;
 
 /// A file's DWARF. It lives aside, and is never dropped.
 pub(crate) struct Source {
-    pub(super) dwarf: Dwarf<Bytes>,
-    pub(super) time: Time,
+    dwarf: Dwarf<Bytes>,
+    time: Time,
     /// Of all units, once one was not found by `.debug_aranges`.
     ranges: Option<Vec<Range>>,
     /// Those that were asked about.
-    units: Vec<Unit<Bytes>>,
+    units: Vec<Open>,
+}
+
+/// A unit, and how far it was read.
+struct Open {
+    unit: Unit<Bytes>,
+    functions: functions::Passed,
+    rows: rows::Passed,
 }
 
 #[derive(Clone, Copy)]
@@ -73,12 +80,14 @@ impl Source {
     /// not inlined if `wants_name`.
     pub(crate) fn describe(&mut self, at: u64, wants_name: bool) -> Option<There> {
         let index = self.unit_at(at)?;
-        let unit = &self.units[index];
+        let Source { dwarf, units, .. } = self;
+        let Open { unit, functions, rows } = &mut units[index];
+        let within = Reading { dwarf, unit, time: self.time };
         let Function { inlined, name, start } =
-            functions::around(self, unit, at, wants_name).unwrap_or_default();
+            functions::around(within, functions, at, wants_name).unwrap_or_default();
         let lines = unit.line_program.as_ref()?.header();
-        let file_of = |number| file_of(self, unit, lines, number).unwrap_or_default();
-        let (file, line) = rows::line_at(lines, at, self.time).unwrap_or_default();
+        let file_of = |number| file_of(within, lines, number).unwrap_or_default();
+        let (file, line) = rows.line_at(lines, at, self.time).unwrap_or_default();
         let mut place = Place { line, ..file_of(file) };
         let mut calls = Vec::with_capacity(inlined.len() + 1);
         // From the innermost outward: each stands where it says, and was called where it was inlined.
@@ -98,12 +107,14 @@ impl Source {
             Some(offset) => offset,
             None => self.by_ranges(at)?,
         };
-        let is_it = |open: &Unit<Bytes>| open.header.offset().as_debug_info_offset() == Some(offset);
+        let is_it = |open: &Open| open.unit.header.offset().as_debug_info_offset() == Some(offset);
         if let Some(open) = self.units.iter().position(is_it) {
             return Some(open);
         }
         let header = self.dwarf.debug_info.header_from_offset(offset).ok()?;
-        self.units.push(self.dwarf.unit(header).ok()?);
+        let unit = self.dwarf.unit(header).ok()?;
+        let functions = functions::Passed::none(&unit);
+        self.units.push(Open { unit, functions, rows: rows::Passed::NONE });
         Some(self.units.len() - 1)
     }
 
@@ -215,13 +226,12 @@ impl First {
 
 /// A file by its number in the unit's line table: as the compiler was told, and not where it ran.
 fn file_of(
-    source: &Source,
-    unit: &Unit<Bytes>,
+    Reading { dwarf, unit, .. }: Reading<'_>,
     header: &LineProgramHeader<Bytes>,
     number: u64,
 ) -> Option<Place> {
     let entry = header.file(number)?;
-    let text = |value| source.dwarf.attr_string(unit, value).ok().map(|text| text.slice());
+    let text = |value| dwarf.attr_string(unit, value).ok().map(|text| text.slice());
     let file = text(entry.path_name())?;
     let has_dir = entry.directory_index() != 0 && !file.starts_with(b"/");
     let dir = entry.directory(header).filter(|_| has_dir).and_then(text).unwrap_or_default();

@@ -1,12 +1,15 @@
 //! The functions around an address, by a unit's entries.
 
-use super::dwarf::{Bytes, Source};
+use super::dwarf::{Bytes, Time};
 use gimli::{
-    Attribute, AttributeValue, DebugInfoOffset, DwAt, Dwarf, EntriesRaw, Unit, UnitOffset, constants as dw,
+    Attribute, AttributeValue, DebugInfoOffset, DwAt, DwTag, Dwarf, EntriesRaw, Unit, UnitOffset,
+    constants as dw,
 };
 
 /// Entries between two looks at the clock.
 const ENTRIES: u32 = 1024;
+/// Functions of a unit that are remembered.
+const PASSED: usize = 1 << 16;
 /// Entries that are asked for one name.
 const STEPS: u32 = 4;
 
@@ -68,10 +71,23 @@ impl Extent {
         Ok(())
     }
 
-    fn holds(&self, dwarf: &Dwarf<Bytes>, unit: &Unit<Bytes>, at: u64) -> bool {
+    fn holds(&self, Reading { dwarf, unit, .. }: Reading<'_>, at: u64) -> bool {
         let mut found = false;
         let _ = self.each(dwarf, unit, &mut |low, high| found |= low <= at && at < high);
         found
+    }
+
+    /// The lowest address: of the first range, which a call enters.
+    fn start(&self, Reading { dwarf, unit, .. }: Reading<'_>) -> Option<u64> {
+        let mut start = None;
+        let low = &mut |low: u64, _| start = Some(start.unwrap_or(low).min(low));
+        let _ = self.each(dwarf, unit, low);
+        start
+    }
+
+    /// Whether it is nothing at all.
+    fn is_none(&self) -> bool {
+        self.low.is_none() && self.ranges.is_none()
     }
 }
 
@@ -84,110 +100,158 @@ struct Entry {
     call_line: u64,
 }
 
+/// A unit, and how long it may be read.
+#[derive(Clone, Copy)]
+pub(super) struct Reading<'a> {
+    pub(super) dwarf: &'a Dwarf<Bytes>,
+    pub(super) unit: &'a Unit<Bytes>,
+    pub(super) time: Time,
+}
+
+/// The functions of a unit that were passed on the way to another: the next one may be among them.
+pub(super) struct Passed {
+    /// From where to where, and their entries.
+    functions: Vec<(u64, u64, UnitOffset)>,
+    /// Where those that are not known begin; `None`: nowhere.
+    next: Option<UnitOffset>,
+}
+
+impl Passed {
+    pub(super) fn none(unit: &Unit<Bytes>) -> Passed {
+        let first = unit.entries_raw(None).ok();
+        Passed { functions: Vec::new(), next: first.map(|entries| entries.next_offset()) }
+    }
+
+    /// The entry of the function at an address.
+    fn find(&mut self, within: Reading<'_>, at: u64) -> Option<UnitOffset> {
+        let holds = |&&(low, high, _): &&(u64, u64, UnitOffset)| low <= at && at < high;
+        if let Some(&(.., entry)) = self.functions.iter().find(holds) {
+            return Some(entry);
+        }
+        let mut walk = Walk::from(within, self.next.take()?)?;
+        while let Some(function) = walk.next_function() {
+            if self.functions.len() >= PASSED {
+                self.next.get_or_insert(function.offset);
+            }
+            if self.next.is_none() {
+                let mut keep = |low, high| self.functions.push((low, high, function.offset));
+                let _ = function.entry.extent.each(within.dwarf, within.unit, &mut keep);
+            }
+            if function.entry.extent.holds(within, at) {
+                self.next.get_or_insert(walk.entries.next_offset());
+                return Some(function.offset);
+            }
+            // What has no code itself may hold what has: an abstract function a concrete one.
+            if !function.entry.extent.is_none() {
+                walk.skip(&function);
+            }
+        }
+        None
+    }
+}
+
 /// The functions around an address; `None`, if none is described.
-pub(super) fn around(source: &Source, unit: &Unit<Bytes>, at: u64, with_name: bool) -> Option<Function> {
-    let mut walk = Walk { source, unit, at, found: None, depth: 0, base: 0 };
-    // What is broken further on does not matter to what was found.
-    let _ = walk.run();
-    let (offset, mut function) = walk.found?;
+pub(super) fn around(within: Reading<'_>, passed: &mut Passed, at: u64, with_name: bool) -> Option<Function> {
+    let mut offset = passed.find(within, at)?;
+    let mut walk = Walk::from(within, offset)?;
+    let mut function = Function::default();
+    let mut depth = 0;
+    while let Some(met) = walk.next_function().filter(|met| met.depth > depth || met.offset == offset) {
+        if !met.entry.extent.holds(within, at) {
+            if !met.entry.extent.is_none() {
+                walk.skip(&met);
+            }
+        } else if met.tag == dw::DW_TAG_subprogram {
+            function = Function { start: met.entry.extent.start(within), ..Function::default() };
+            (offset, depth) = (met.offset, met.depth);
+        // A sibling of the last one cannot hold the address too, but for wrong tables.
+        } else if function.inlined.last().is_none_or(|outer| outer.depth < met.depth) {
+            let name = name_at(within, met.offset, STEPS).unwrap_or_default();
+            let Entry { call_file, call_line, .. } = met.entry;
+            function.inlined.push(Inlined { name, call_file, call_line, depth: met.depth });
+        }
+    }
     if with_name {
-        function.name = name_at(source, unit, offset, STEPS).unwrap_or_default();
+        function.name = name_at(within, offset, STEPS).unwrap_or_default();
     }
     Some(function)
 }
 
+/// A way through a unit's entries, which ends where they are broken.
 struct Walk<'a> {
-    source: &'a Source,
-    unit: &'a Unit<Bytes>,
-    at: u64,
-    found: Option<(UnitOffset, Function)>,
-    /// Of the entry that was found.
-    depth: isize,
+    within: Reading<'a>,
+    entries: EntriesRaw<'a, 'a, Bytes>,
     /// What is added to the depth that the reader counts.
     base: isize,
+    count: u32,
+}
+
+/// An entry of a function, inlined or not.
+struct Met {
+    tag: DwTag,
+    offset: UnitOffset,
+    depth: isize,
+    has_children: bool,
+    entry: Entry,
 }
 
 impl<'a> Walk<'a> {
-    fn run(&mut self) -> gimli::Result<()> {
-        let mut entries = self.unit.entries_raw(None)?;
-        let mut count = 0;
-        while !entries.is_empty() {
-            count += 1;
-            if count % ENTRIES == 0 {
-                self.source.time.heed();
-            }
-            let depth = self.base + entries.next_depth();
-            let offset = entries.next_offset();
-            let Some(abbreviation) = entries.read_abbreviation()? else { continue };
-            if self.found.is_some() && depth <= self.depth {
-                return Ok(()); // Behind the function.
-            }
+    fn from(within: Reading<'a>, at: UnitOffset) -> Option<Walk<'a>> {
+        Some(Walk { within, entries: within.unit.entries_raw(Some(at)).ok()?, base: 0, count: 0 })
+    }
+
+    fn heed(&mut self) {
+        self.count += 1;
+        if self.count.is_multiple_of(ENTRIES) {
+            self.within.time.heed();
+        }
+    }
+
+    /// The next entry of a function; what is between is passed.
+    fn next_function(&mut self) -> Option<Met> {
+        while !self.entries.is_empty() {
+            self.heed();
+            let depth = self.base + self.entries.next_depth();
+            let offset = self.entries.next_offset();
+            let Some(abbreviation) = self.entries.read_abbreviation().ok()? else { continue };
             let tag = abbreviation.tag();
             if !matches!(tag, dw::DW_TAG_subprogram | dw::DW_TAG_inlined_subroutine) {
-                entries.skip_attributes(abbreviation.attributes())?;
+                self.entries.skip_attributes(abbreviation.attributes()).ok()?;
                 continue;
             }
             let mut entry = Entry::default();
             for spec in abbreviation.attributes() {
-                entry.learn(&entries.read_attribute(*spec)?);
+                entry.learn(&self.entries.read_attribute(*spec).ok()?);
             }
-            if entry.extent.holds(&self.source.dwarf, self.unit, self.at) {
-                self.enter(tag, offset, depth, &entry);
-            } else if abbreviation.has_children() && !self.declares(&entry) {
-                self.skip(&mut entries, depth, entry.sibling)?;
-            }
+            return Some(Met { tag, offset, depth, has_children: abbreviation.has_children(), entry });
         }
-        Ok(())
+        None
     }
 
-    /// Whether code may be described by what is inside an entry that has none itself: an abstract
-    /// function may hold a concrete one.
-    fn declares(&self, entry: &Entry) -> bool {
-        entry.extent.low.is_none() && entry.extent.ranges.is_none()
-    }
-
-    fn enter(&mut self, tag: gimli::DwTag, offset: UnitOffset, depth: isize, entry: &Entry) {
-        if tag == dw::DW_TAG_subprogram {
-            let mut start = u64::MAX;
-            let low = &mut |low, _| start = start.min(low);
-            // The first range is the one that a call enters.
-            let _ = entry.extent.each(&self.source.dwarf, self.unit, low);
-            let function = Function { start: Some(start), ..Function::default() };
-            self.found = Some((offset, function));
-            self.depth = depth;
-        } else if let Some((_, function)) = &mut self.found {
-            // A sibling of the last one cannot hold the address too, but for wrong tables.
-            if function.inlined.last().is_none_or(|outer| outer.depth < depth) {
-                let name = name_at(self.source, self.unit, offset, STEPS).unwrap_or_default();
-                let Entry { call_file, call_line, .. } = *entry;
-                function.inlined.push(Inlined { name, call_file, call_line, depth });
+    /// Goes on behind what is inside the entry just read.
+    fn skip(&mut self, met: &Met) {
+        if !met.has_children {
+            return;
+        }
+        let is_ahead = |sibling: &UnitOffset| sibling.0 > self.entries.next_offset().0;
+        if let Some(sibling) = met.entry.sibling.filter(is_ahead)
+            && let Ok(entries) = self.within.unit.entries_raw(Some(sibling))
+        {
+            self.entries = entries;
+            self.base = met.depth;
+            return;
+        }
+        while !self.entries.is_empty() && self.base + self.entries.next_depth() > met.depth {
+            self.heed();
+            let skipped = match self.entries.read_abbreviation() {
+                Ok(Some(abbreviation)) => self.entries.skip_attributes(abbreviation.attributes()),
+                Ok(None) => Ok(()),
+                Err(why) => Err(why),
+            };
+            if skipped.is_err() {
+                return;
             }
         }
-    }
-
-    /// Goes on behind the entry just read, which is at `depth`.
-    fn skip(
-        &mut self,
-        entries: &mut EntriesRaw<'a, 'a, Bytes>,
-        depth: isize,
-        sibling: Option<UnitOffset>,
-    ) -> gimli::Result<()> {
-        if let Some(sibling) = sibling.filter(|sibling| sibling.0 > entries.next_offset().0) {
-            *entries = self.unit.entries_raw(Some(sibling))?;
-            self.base = depth;
-            return Ok(());
-        }
-        let mut count = 0;
-        while !entries.is_empty() && self.base + entries.next_depth() > depth {
-            if let Some(abbreviation) = entries.read_abbreviation()? {
-                entries.skip_attributes(abbreviation.attributes())?;
-            }
-            count += 1;
-            if count % ENTRIES == 0 {
-                self.source.time.heed();
-            }
-        }
-        Ok(())
     }
 }
 
@@ -215,14 +279,15 @@ impl Entry {
 
 /// The name of the function that the entry `at` is about: the linker's, if there is one. `steps` lead
 /// from a concrete entry to the abstract one and its declaration.
-fn name_at(source: &Source, unit: &Unit<Bytes>, at: UnitOffset, steps: u32) -> Option<&'static [u8]> {
+fn name_at(within: Reading<'_>, at: UnitOffset, steps: u32) -> Option<&'static [u8]> {
+    let Reading { dwarf, unit, time } = within;
     let steps = steps.checked_sub(1)?;
     let mut plain = None;
     let mut further = None;
     let mut entries = unit.entries_raw(Some(at)).ok()?;
     for spec in entries.read_abbreviation().ok()??.attributes() {
         let attribute = entries.read_attribute(*spec).ok()?;
-        let text = |value| source.dwarf.attr_string(unit, value).ok().map(|text| text.slice());
+        let text = |value| dwarf.attr_string(unit, value).ok().map(|text| text.slice());
         match (attribute.name(), attribute.value()) {
             (dw::DW_AT_linkage_name | dw::DW_AT_MIPS_linkage_name, value) => return text(value),
             (dw::DW_AT_name, value) => plain = text(value),
@@ -231,21 +296,20 @@ fn name_at(source: &Source, unit: &Unit<Bytes>, at: UnitOffset, steps: u32) -> O
         }
     }
     let further = match further {
-        Some(AttributeValue::UnitRef(at)) => name_at(source, unit, at, steps),
+        Some(AttributeValue::UnitRef(at)) => name_at(within, at, steps),
         // In another unit, as link-time optimisation has it.
-        Some(AttributeValue::DebugInfoRef(at)) => {
-            unit_with(source, at).and_then(|(unit, at)| name_at(source, &unit, at, steps))
-        }
+        Some(AttributeValue::DebugInfoRef(at)) => unit_with(dwarf, at)
+            .and_then(|(unit, at)| name_at(Reading { dwarf, unit: &unit, time }, at, steps)),
         _ => None,
     };
     further.or(plain)
 }
 
-fn unit_with(source: &Source, offset: DebugInfoOffset) -> Option<(Unit<Bytes>, UnitOffset)> {
-    let mut units = source.dwarf.units();
+fn unit_with(dwarf: &Dwarf<Bytes>, offset: DebugInfoOffset) -> Option<(Unit<Bytes>, UnitOffset)> {
+    let mut units = dwarf.units();
     while let Ok(Some(header)) = units.next() {
         if let Some(inner) = offset.to_unit_offset(&header) {
-            return Some((source.dwarf.unit(header).ok()?, inner));
+            return Some((dwarf.unit(header).ok()?, inner));
         }
     }
     None

@@ -6,6 +6,8 @@ use gimli::{LineProgramHeader, constants as dw};
 
 /// Instructions between two looks at the clock.
 const INSTRUCTIONS: u32 = 4096;
+/// Sequences of a unit that are remembered.
+const PASSED: usize = 1 << 16;
 
 /// A row, as far as it matters here.
 #[derive(Clone, Copy)]
@@ -19,29 +21,61 @@ struct Row {
 struct Machine<'a> {
     header: &'a LineProgramHeader<Bytes>,
     at: u64,
+    /// The first special instruction.
+    opcode_base: u8,
     /// How far each special instruction goes, in bytes and lines.
     special: [(u64, i64); 256],
     program: &'a [u8],
     row: Row,
     /// The last row of this sequence.
-    before: Option<Row>,
+    before: Row,
     /// Whether the linker has thrown away what this sequence describes.
     is_dead: bool,
+    /// Where this sequence begins.
+    low: u64,
+    /// Where the one that has just ended begins and ends.
+    ended: Option<(u64, u64)>,
 }
 
-/// The file's number and the line of the instruction at an address.
-pub(super) fn line_at(header: &LineProgramHeader<Bytes>, at: u64, time: Time) -> Option<(u64, u64)> {
-    let program = header.raw_program_buf().slice();
-    let special = special(header);
-    let mut machine = Machine { header, at, special, program, row: Row::FIRST, before: None, is_dead: false };
-    let mut count = 0u32;
-    while !machine.step()? {
-        count += 1;
-        if count.is_multiple_of(INSTRUCTIONS) {
+/// The sequences of a unit's rows that were passed on the way to another one: the next address may be in one
+/// of them.
+pub(super) struct Passed {
+    /// From where to where, and where their instructions begin.
+    sequences: Vec<(u64, u64, usize)>,
+    /// Where those begin that are not known.
+    next: usize,
+}
+
+impl Passed {
+    pub(super) const NONE: Passed = Passed { sequences: Vec::new(), next: 0 };
+
+    /// The file's number and the line of the instruction at an address.
+    pub(super) fn line_at(
+        &mut self,
+        header: &LineProgramHeader<Bytes>,
+        at: u64,
+        time: Time,
+    ) -> Option<(u64, u64)> {
+        let program = header.raw_program_buf().slice();
+        let holds = |&&(low, high, _): &&(u64, u64, usize)| low <= at && at < high;
+        let known = self.sequences.iter().find(holds).map(|sequence| sequence.2);
+        let mut machine = Machine::at(header, at, program.get(known.unwrap_or(self.next)..)?);
+        loop {
+            for _ in 0..INSTRUCTIONS {
+                if machine.step()? {
+                    return Some((machine.before.file, machine.before.line));
+                }
+                if let Some((low, high)) = machine.ended.take()
+                    && known.is_none()
+                    && self.sequences.len() < PASSED
+                {
+                    self.sequences.push((low, high, self.next));
+                    self.next = program.len() - machine.program.len();
+                }
+            }
             time.heed();
         }
     }
-    machine.before.map(|row| (row.file, row.line))
 }
 
 fn special(header: &LineProgramHeader<Bytes>) -> [(u64, i64); 256] {
@@ -58,18 +92,42 @@ fn special(header: &LineProgramHeader<Bytes>) -> [(u64, i64); 256] {
 
 impl Row {
     const FIRST: Row = Row { address: 0, file: 1, line: 1 };
+    /// Behind all addresses.
+    const NONE: Row = Row { address: u64::MAX, ..Row::FIRST };
 }
 
-impl Machine<'_> {
+impl<'a> Machine<'a> {
+    fn at(header: &'a LineProgramHeader<Bytes>, at: u64, program: &'a [u8]) -> Machine<'a> {
+        let (row, before) = (Row::FIRST, Row::NONE);
+        let (opcode_base, special) = (header.opcode_base(), special(header));
+        Machine {
+            header,
+            at,
+            opcode_base,
+            special,
+            program,
+            row,
+            before,
+            is_dead: false,
+            low: 0,
+            ended: None,
+        }
+    }
+
     /// Takes an instruction. Whether `before` is the row of the address; `None` at the end.
+    #[inline]
     fn step(&mut self) -> Option<bool> {
         let opcode = self.byte()?;
-        if opcode >= self.header.opcode_base() {
-            let (bytes, lines) = self.special[usize::from(opcode)];
-            self.advance(bytes);
-            self.row.line = self.row.line.wrapping_add_signed(lines);
-            return Some(self.push());
+        if opcode < self.opcode_base {
+            return self.standard(opcode);
         }
+        let (bytes, lines) = self.special[usize::from(opcode)];
+        self.advance(bytes);
+        self.row.line = self.row.line.wrapping_add_signed(lines);
+        Some(self.push())
+    }
+
+    fn standard(&mut self, opcode: u8) -> Option<bool> {
         match gimli::DwLns(opcode) {
             gimli::DwLns(0) => return self.extended(),
             dw::DW_LNS_copy => return Some(self.push()),
@@ -106,7 +164,8 @@ impl Machine<'_> {
             dw::DW_LNE_end_sequence => {
                 let found = self.push();
                 if !found {
-                    (self.row, self.before, self.is_dead) = (Row::FIRST, None, false);
+                    self.ended = Some(if self.is_dead { (0, 0) } else { (self.low, self.row.address) });
+                    (self.row, self.before, self.is_dead, self.low) = (Row::FIRST, Row::NONE, false, 0);
                 }
                 return Some(found);
             }
@@ -114,6 +173,9 @@ impl Machine<'_> {
                 let bytes = rest.get(..size_of::<usize>())?.try_into().ok()?;
                 self.row.address = usize::from_ne_bytes(bytes) as u64;
                 self.is_dead = self.row.address == 0;
+                if self.before.address == u64::MAX {
+                    self.low = self.row.address;
+                }
             }
             _ => {}
         }
@@ -151,11 +213,10 @@ impl Machine<'_> {
 
     /// Ends the row before this one. Whether it was the one.
     fn push(&mut self) -> bool {
-        let is_it = |before: &Row| before.address <= self.at && self.at < self.row.address;
-        if !self.is_dead && self.before.as_ref().is_some_and(is_it) {
-            return true;
+        let is_it = self.before.address <= self.at && self.at < self.row.address && !self.is_dead;
+        if !is_it {
+            self.before = self.row;
         }
-        self.before = Some(self.row);
-        false
+        is_it
     }
 }

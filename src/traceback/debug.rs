@@ -1,6 +1,7 @@
 //! The file that a stripped file's debug information was put into.
 
 use super::image::{self, ENDIAN, Elf, Image};
+use super::more::Link;
 use crate::sys::{InFile, MappedFile};
 use core::ffi::CStr;
 use object::elf;
@@ -31,9 +32,9 @@ pub(super) fn section_of<'a>(sections: &SectionTable<'a, Elf>, file: &'a [u8], n
     found.and_then(|section| section.data(ENDIAN, file).ok()).unwrap_or_default()
 }
 
-/// The debug file of the image at `path`, whose `own` file, if it can be read, may name it: by the
-/// build id, then by the name, as gdb looks.
-pub(super) fn find(image: &Image, path: &CStr, own: Option<&[u8]>) -> Option<MappedFile> {
+/// The debug file of the image at `path`, whose own file may have a `link` to it: by the build id, then by
+/// the name, as gdb looks.
+pub(super) fn find(image: &Image, path: &CStr, link: Option<&Link>) -> Option<MappedFile> {
     let id = image.build_id;
     if let Some([first, rest @ ..]) = id {
         let mut path = Path::new();
@@ -42,12 +43,10 @@ pub(super) fn find(image: &Image, path: &CStr, own: Option<&[u8]>) -> Option<Map
             return Some(file);
         }
     }
-    let link = section(own?, b".gnu_debuglink");
-    let name = CStr::from_bytes_until_nul(link).ok()?.to_bytes();
-    let crc = link.get((name.len() + 1).next_multiple_of(4)..)?.first_chunk()?;
+    let (name, sum) = link?.parts()?;
     let is_it = |file: &MappedFile| match (id, build_id_of(file.bytes())) {
         (Some(wanted), Some(id)) => wanted == id,
-        _ => crc32(file.bytes()) == u32::from_ne_bytes(*crc),
+        _ => crc32(file.bytes()) == sum,
     };
     let path = path.to_bytes();
     let dir = &path[..path.iter().rposition(|&byte| byte == b'/')? + 1];

@@ -2,12 +2,11 @@
 //! has a lock.
 
 use super::memory;
-use crate::sys::InFile;
 use core::mem::size_of;
 use gimli::{BaseAddresses, EhFrameHdr, Pointer};
 use object::elf;
 use object::read::elf::{Dyn, FileHeader, GnuHashTable, NoteIterator, ProgramHeader, SectionHeader};
-use object::{NativeEndian, ReadRef, pod};
+use object::{NativeEndian, ReadRef};
 
 #[cfg(target_pointer_width = "64")]
 pub(super) type Elf = elf::FileHeader64<NativeEndian>;
@@ -95,38 +94,6 @@ impl Image {
         let addr = self.bias.wrapping_add(section.sh_addr(ENDIAN) as usize);
         let entries = self.from(addr)?.get(..section.sh_size(ENDIAN) as usize)?;
         Some(Frames { index: None, entries })
-    }
-
-    /// Whether the image's `file` tells more than what is loaded: its own symbols, debug information
-    /// or a link to some.
-    #[allow(clippy::useless_conversion)] // Not so on 32-bit machines.
-    pub(super) fn tells_more(&self, file: &mut InFile) -> bool {
-        const AT_ONCE: usize = 32;
-        type Section = <Elf as FileHeader>::SectionHeader;
-        let Ok(header) = Elf::parse(self.head) else { return false };
-        let mut at = u64::from(header.e_shoff(ENDIAN));
-        let end = at.saturating_add(u64::from(header.e_shnum(ENDIAN)) * size_of::<Section>() as u64);
-        // Words, for their alignment.
-        let mut words = [0u64; AT_ONCE * size_of::<Section>() / size_of::<u64>()];
-        let bytes = pod::bytes_of_slice_mut(&mut words);
-        while at < end {
-            let wanted = bytes.len().min((end - at) as usize);
-            if file.read_at(at, &mut bytes[..wanted]) != wanted {
-                return false;
-            }
-            let sections = pod::slice_from_all_bytes::<Section>(&bytes[..wanted]).unwrap_or_default();
-            let is_more = |section: &Section| match section.sh_type(ENDIAN) {
-                elf::SHT_SYMTAB => true,
-                // `.debug_info`, `.gnu_debuglink`.
-                elf::SHT_PROGBITS => section.sh_flags(ENDIAN) == 0,
-                _ => false,
-            };
-            if sections.iter().any(is_more) {
-                return true;
-            }
-            at += wanted as u64;
-        }
-        false
     }
 
     fn find_build_id(&self) -> Option<&'static [u8]> {

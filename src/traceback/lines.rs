@@ -98,7 +98,9 @@ impl Lines {
         let Some(image) = maps.image(module) else { return found };
         let file = &mut self.files[module];
         if !file.is_asked {
-            *file = File { is_asked: true, content: dwarf_file(maps, module), source: None };
+            // SAFETY: it stays mapped until `Maps` is reset, and the lines with it.
+            let forever = |file: &[u8]| unsafe { core::slice::from_raw_parts(file.as_ptr(), file.len()) };
+            *file = File { is_asked: true, content: maps.dwarf_file(module).map(forever), source: None };
         }
         let content = file.content;
         if self.is_off || content.is_none() && mangled.is_none() || !self.open() {
@@ -131,15 +133,6 @@ impl Lines {
         }
         !self.is_off
     }
-}
-
-/// The file that holds a module's DWARF.
-fn dwarf_file(maps: &mut Maps, module: usize) -> Option<&'static [u8]> {
-    let has_own = maps.file(module).is_some_and(debug::is_in);
-    let file =
-        if has_own { maps.file(module) } else { maps.debug_file(module).filter(|file| debug::is_in(file)) };
-    // SAFETY: it stays mapped until `Maps` is reset, and the lines with it.
-    file.map(|file| unsafe { core::slice::from_raw_parts(file.as_ptr(), file.len()) })
 }
 
 fn open(file: &'static [u8], until_ns: i64) -> &'static mut Source {

@@ -15,6 +15,7 @@
 //! | `mappings` | what is mapped here? |
 //! | `modules` | which file is it of? |
 //! | `image` | what do its headers say? |
+//! | `more` | what does its file on disk say beyond that? |
 //! | `sigreturn`, `rows`, `unwind` | who called this frame? |
 //! | `symbols` | what is this function called? |
 //! | `list` | the same, one by one |
@@ -32,6 +33,7 @@ mod list;
 mod mappings;
 mod memory;
 mod modules;
+mod more;
 mod passed;
 mod rows;
 mod sigreturn;
@@ -69,18 +71,18 @@ const MAX_FRAMES: usize = 1 << 20;
 const RAW: usize = 50;
 
 /// All memory of a report. A page costs more than what is done with it: what every report touches,
-/// the front of the large tables too, lies together.
+/// the front of the large tables too, lies together; and what is written before it is read costs once.
 #[repr(C, align(4096))]
 pub(crate) struct Area {
     rows: Rows,
     names: Names,
     memory: Memory,
     own: Own,
+    /// Whether plumbing is printed too.
+    shows_plumbing: bool,
     lines: Lines,
     maps: Maps,
     last: [Shown; HALF],
-    /// Whether plumbing is printed too.
-    shows_plumbing: bool,
 }
 
 /// A frame as it is printed.
@@ -234,14 +236,12 @@ impl Area {
     }
 
     fn reset(&mut self) {
-        if self.maps.is_open() {
-            self.lines.reset();
-            self.names.reset();
-            self.maps.reset();
-            self.memory.reset();
-            self.rows.reset();
-            self.own = Own::Unknown;
-        }
+        self.lines.reset();
+        self.names.reset();
+        self.maps.reset();
+        self.memory.reset();
+        self.rows.reset();
+        self.own = Own::Unknown;
     }
 
     /// Goes from frame to frame; `see` gets each, and whether its PC is exact, and says whether to

@@ -6,6 +6,7 @@
 use super::debug;
 use super::image::Image;
 use super::mappings::{Mappings, VDSO};
+use super::more::More;
 use crate::sys::{InFile, MappedFile};
 use core::ffi::CStr;
 
@@ -18,6 +19,8 @@ struct Module {
     image: Option<Image>,
     path: u32,
     file: Content,
+    /// Whether DWARF is in its file.
+    has_dwarf: bool,
     /// The one that its debug information was put into.
     debug: Content,
 }
@@ -27,6 +30,8 @@ enum Content {
     NotAsked,
     /// It is gone, or tells no more than what is loaded.
     Nothing,
+    /// It has symbols, which nobody has asked for.
+    Symbols,
     Mapped(MappedFile),
 }
 
@@ -41,7 +46,8 @@ pub(super) struct Maps {
 }
 
 impl Module {
-    const EMPTY: Module = Module { image: None, path: 0, file: Content::NotAsked, debug: Content::NotAsked };
+    const EMPTY: Module =
+        Module { image: None, path: 0, file: Content::NotAsked, has_dwarf: false, debug: Content::NotAsked };
 }
 
 impl Maps {
@@ -162,38 +168,53 @@ impl Maps {
         self.modules.get(module).map_or(c"", |module| self.mappings.path(module.path)).to_bytes()
     }
 
-    /// A module's file, all of it, if it tells more than what is loaded.
+    /// A module's file, all of it, if it has symbols beyond what is loaded.
     pub(super) fn file(&mut self, module: usize) -> Option<&[u8]> {
-        let image = self.image(module)?;
-        let path = self.mappings.path(self.modules[module].path);
-        if path == VDSO {
-            return None;
-        }
-        if matches!(self.modules[module].file, Content::NotAsked) {
-            let file = open_same(path, &image).or_else(|| open_same(c"/proc/thread-self/exe", &image));
-            // The frames of a static program, which has no index of them, are found by its sections.
-            let mapped = file.and_then(|mut file| {
-                let tells_more = image.frames.is_none() || image.tells_more(&mut file);
-                if tells_more { MappedFile::of(&file) } else { None }
-            });
-            self.modules[module].file = mapped.map_or(Content::Nothing, Content::Mapped);
-        }
-        self.modules[module].file.bytes()
+        self.look_into(module, true)?.file.bytes()
     }
 
     /// The file with a module's debug information, all of it, if that is not in its own file.
     pub(super) fn debug_file(&mut self, module: usize) -> Option<&[u8]> {
-        let image = self.image(module)?;
-        if matches!(self.modules[module].debug, Content::NotAsked) {
-            let own = self.file(module).filter(|file| !debug::is_in(file));
-            // SAFETY: it stays mapped while the paths do.
-            let own = own.map(|file| unsafe { core::slice::from_raw_parts(file.as_ptr(), file.len()) });
-            let path = self.mappings.path(self.modules[module].path);
-            let is_elsewhere = own.is_some() || matches!(self.modules[module].file, Content::Nothing);
-            let found = if is_elsewhere { debug::find(&image, path, own) } else { None };
-            self.modules[module].debug = found.map_or(Content::Nothing, Content::Mapped);
+        self.look_into(module, false)?.debug.bytes()
+    }
+
+    /// The file with a module's DWARF, all of it.
+    pub(super) fn dwarf_file(&mut self, module: usize) -> Option<&[u8]> {
+        let module = self.look_into(module, false)?;
+        match module.has_dwarf {
+            true => module.file.bytes(),
+            false => module.debug.bytes().filter(|file| debug::is_in(file)),
         }
-        self.modules[module].debug.bytes()
+    }
+
+    /// Maps those of a module's files that tell what is wanted: DWARF, and symbols if it `wants_symbols`.
+    fn look_into(&mut self, module: usize, wants_symbols: bool) -> Option<&Module> {
+        let image = self.image(module)?;
+        let path = self.mappings.path(self.modules[module].path);
+        let module = &mut self.modules[module];
+        let is_new = match module.file {
+            Content::NotAsked => path != VDSO,
+            Content::Symbols => wants_symbols,
+            _ => false,
+        };
+        if is_new {
+            let mut file = open_same(path, &image).or_else(|| open_same(c"/proc/thread-self/exe", &image));
+            let more = file.as_mut().and_then(|file| More::of(&image, file)).unwrap_or_default();
+            module.has_dwarf = more.dwarf;
+            // The frames of a static program, which has no index of them, are found by its sections.
+            let is_needed = more.dwarf || wants_symbols && more.symbols || image.frames.is_none();
+            let mapped = file.filter(|_| is_needed).and_then(|file| MappedFile::of(&file));
+            module.file = match mapped {
+                Some(file) => Content::Mapped(file),
+                None if more.symbols && !is_needed => Content::Symbols,
+                None => Content::Nothing,
+            };
+            if matches!(module.debug, Content::NotAsked) {
+                let found = if more.dwarf { None } else { debug::find(&image, path, more.link.as_ref()) };
+                module.debug = found.map_or(Content::Nothing, Content::Mapped);
+            }
+        }
+        Some(module)
     }
 }
 

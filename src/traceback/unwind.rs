@@ -151,6 +151,7 @@ fn by_frame_pointer(from: &Cursor, maps: &mut Maps, memory: &mut Memory) -> Opti
 
 /// Goes by the call frame information; `None` when it says nothing about this place, or says what
 /// cannot be.
+#[inline(never)] // The context is large, and what prints a frame needs none.
 fn by_tables(from: &Cursor, image: &Image, memory: &mut Memory, rows: &mut Rows) -> Option<Step> {
     let place = from.place(from.exact);
     let Frames { index, entries } = image.frames?;
@@ -224,6 +225,7 @@ impl Old<'_> {
         }
     }
 
+    #[inline(never)] // As above.
     fn evaluate(&mut self, expression: UnwindExpression<usize>, cfa: Option<usize>) -> Option<usize> {
         const MAX_OPERATIONS: u32 = 1000;
         const WHOLE: u64 = u64::MAX;
