@@ -257,6 +257,26 @@ static void text(void)
     W->panic_info_free(info);
 }
 
+static NOINLINE void calls_nothing(UNUSED void *arg)
+{
+    void (*volatile nowhere)(void) = NULL;
+    nowhere();
+    CHECK(!"it came back");
+}
+
+static void text_of_null_call(void)
+{
+    char out[4096];
+    wharf_panic_info *info = caught(calls_nothing, WHARF_PANIC_FAULT, "SIGSEGV");
+    CHECK(W->panic_info_format(info, out, sizeof out) < sizeof out);
+    const char *first = "panic: SIGSEGV: segmentation violation addr=0x0\n\n0x0\n\t?\ncalls_nothing+0x";
+    if (strncmp(out, first, strlen(first)) != 0)
+        fprintf(stderr, "%s\n", out);
+    CHECK(strncmp(out, first, strlen(first)) == 0);
+    CHECK(strstr(out, "unwind information") == NULL);
+    W->panic_info_free(info);
+}
+
 static void faults_with_state(UNUSED void *arg)
 {
     sigset_t one;
@@ -491,6 +511,8 @@ int main(UNUSED int argc, char **argv)
         scopes();
     if (is_case(argv, "text"))
         text();
+    if (is_case(argv, "text"))
+        text_of_null_call();
     if (is_case(argv, "state"))
         on_thread(state, NULL);
     if (is_case(argv, "masks"))

@@ -20,9 +20,9 @@ pub(crate) fn trace(regs: &Regs, see: &mut dyn FnMut(Faulted) -> bool) -> bool {
     WALKS.look(&mut |area| {
         area.maps.open();
         let start = Cursor { regs: *regs, exact: true };
-        area.follow(start, Some(&|_| None), &mut |_, at, exact| {
-            // Where it would return to, if it had called.
-            let pc = at.pc().wrapping_add(usize::from(exact));
+        area.follow(start, Some(&|_| None), &mut |area, at, exact| {
+            // Where it would return to, if it had called. A jump to nowhere stays what it was.
+            let pc = at.pc() + usize::from(exact && area.maps.is_code(at.pc()));
             see(Faulted { pc, sp: at.regs.0[Regs::SP], is_signal_s: exact && !at.exact })
         });
     })
