@@ -10,6 +10,7 @@ use super::info::Panic;
 use crate::arch::Regs;
 use crate::base::atomic::Ordering;
 use crate::gmp::{GStack, Kind, M};
+use crate::report;
 use crate::sys;
 use crate::traceback::{self, Faulted};
 
@@ -79,7 +80,14 @@ fn trace(panic: &Panic, fault: &Fault<'_>, inside: &dyn Fn(usize) -> bool) -> u6
         has_room || fault.mask != 0
     };
     let until_ns = sys::now_ns() + PATIENCE_NS;
-    while !traceback::trace(fault.regs, &mut see) && fault.mask != 0 && sys::now_ns() < until_ns {
+    loop {
+        if let Some(is_lost) = traceback::trace(fault.regs, &report::host_side_of, &mut see) {
+            panic.is_lost.set(is_lost);
+            break;
+        }
+        if fault.mask == 0 || sys::now_ns() > until_ns {
+            break;
+        }
         sys::nap(NAP_NS);
     }
     mask

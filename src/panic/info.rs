@@ -92,6 +92,8 @@ pub(super) struct Panic {
     /// The stack pointer of the frame that was seen last, if unwound frames are put into the trace; at
     /// first, of who raised it.
     pub(super) tracing: Cell<Option<usize>>,
+    /// The caller of the trace's last frame could not be found.
+    pub(super) is_lost: Cell<bool>,
     room: usize,
     trace: [usize; 0],
 }
@@ -160,6 +162,7 @@ impl Panic {
                 deferred: Cell::new(None),
                 at: Cell::new(0),
                 tracing: Cell::new(None),
+                is_lost: Cell::new(false),
                 room,
                 trace: [],
             });
@@ -394,7 +397,7 @@ pub(crate) unsafe fn format(info: *const wharf_panic_info, out: &mut Printer) {
     out.bytes(b"\n");
     if !panic.frames().is_empty() {
         out.bytes(b"\n");
-        crate::traceback::print_places(out, panic.frames());
+        crate::traceback::print_places(out, panic.frames(), panic.is_lost.get());
     }
     // A fault is cut where it happened.
     if panic.info.cut != 0 && panic.info.kind == WHARF_PANIC_MESSAGE {

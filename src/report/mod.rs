@@ -49,7 +49,7 @@ use crate::traceback::{self, Frame};
 pub(crate) use hook::on_fatal;
 pub use hook::wharf_fatal_fn;
 pub(crate) use level::Level;
-pub(crate) use others::{Upstairs, set_upstairs};
+pub(crate) use others::{Upstairs, host_side_of, set_upstairs};
 pub(crate) use settings::{FIELDS, PATH_BYTES, Settings, forget};
 
 /// How long a reader is waited for while there is something else to do.

@@ -94,7 +94,7 @@ fn place(on: &GStack) -> Option<Place> {
 }
 
 /// Where the host's stack was left for the managed stack that holds `sp`.
-pub(super) fn host_side_of(sp: usize) -> Option<Frame> {
+pub(crate) fn host_side_of(sp: usize) -> Option<Frame> {
     host_side(STACKS.find(sp)?)
 }
 

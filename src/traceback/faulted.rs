@@ -1,7 +1,8 @@
 //! The frames of a fault, for whoever keeps them.
 
+use super::End;
 use super::spare::WALKS;
-use super::unwind::Cursor;
+use super::unwind::{Cursor, Link};
 use crate::arch::Regs;
 
 /// A frame of a fault.
@@ -14,16 +15,24 @@ pub(crate) struct Faulted {
     pub(crate) is_signal_s: bool,
 }
 
-/// Shows `see` every frame from the interrupted one at `regs` outward, as long as it says so. False if somebody
-/// else looks just now. `[sig]`
-pub(crate) fn trace(regs: &Regs, see: &mut dyn FnMut(Faulted) -> bool) -> bool {
-    WALKS.look(&mut |area| {
+/// Shows `see` every frame from the interrupted one at `regs` outward, as long as it says so, up to one whose caller
+/// cannot be found: whether there is one; `None` if somebody else looks just now. `link` tells where the stack that
+/// holds an SP was entered from: nothing is missing only if the frames lead there. `[sig]`
+pub(crate) fn trace(regs: &Regs, link: Link<'_>, see: &mut dyn FnMut(Faulted) -> bool) -> Option<bool> {
+    let mut is_lost = false;
+    let has_looked = WALKS.look(&mut |area| {
         area.maps.open();
         let start = Cursor { regs: *regs, exact: true };
-        area.follow(start, Some(&|_| None), &mut |area, at, exact| {
+        let end = area.follow(start, Some(link), &mut |area, at, exact| {
+            if area.past.is_some() {
+                is_lost = true;
+                return false;
+            }
             // Where it would return to, if it had called. A jump to nowhere stays what it was.
             let pc = at.pc() + usize::from(exact && area.maps.is_code(at.pc()));
             see(Faulted { pc, sp: at.regs.0[Regs::SP], is_signal_s: exact && !at.exact })
         });
-    })
+        is_lost |= matches!(end, End::Lost(_));
+    });
+    has_looked.then_some(is_lost)
 }

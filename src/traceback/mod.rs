@@ -83,6 +83,8 @@ pub(crate) struct Area {
     lines: Lines,
     maps: Maps,
     last: [Shown; HALF],
+    /// Of the frame that a walk has come to, as [`Shown::past`].
+    past: Option<usize>,
 }
 
 /// A frame as it is printed.
@@ -91,6 +93,8 @@ struct Shown {
     pc: usize,
     /// An address inside the instruction: `pc`, or before it for a call.
     place: usize,
+    /// Frames inward of it are missing, from this return address on.
+    past: Option<usize>,
 }
 
 /// The module that holds this code.
@@ -164,23 +168,31 @@ pub(crate) fn print(out: &mut Printer, regs: &Regs, is_exact: bool, area: &mut A
             let _ = writeln!(out, "...{frames} frames elided...");
         }
         Piece::Lost(pc) => {
-            let _ = writeln!(out, "no unwind information past {pc:#x}");
+            print_lost(out, pc);
         }
     });
 }
 
-/// Prints frames that were walked before, given by their return addresses, as [`print`] does.
-pub(crate) fn print_places(out: &mut Printer, pcs: &[usize]) {
+fn print_lost(out: &mut Printer, pc: usize) {
+    let _ = writeln!(out, "no unwind information past {pc:#x}");
+}
+
+/// Prints frames that were walked before, given by their return addresses, as [`print`] does. `is_lost`: the caller of
+/// the last one could not be found.
+pub(crate) fn print_places(out: &mut Printer, pcs: &[usize], is_lost: bool) {
     const NAP_NS: i64 = 100_000;
     let mut whole = false;
     let print = &mut |area: &mut Area| {
         area.maps.open();
         area.find_own();
         for &pc in pcs {
-            let frame = Shown { pc, place: pc.wrapping_sub(1) };
+            let frame = Shown { pc, place: pc.wrapping_sub(1), past: None };
             if !area.hides(frame) {
                 area.print_frame(out, frame);
             }
+        }
+        if let Some(&pc) = pcs.last().filter(|_| is_lost) {
+            print_lost(out, pc);
         }
         whole = true;
     };
@@ -202,7 +214,7 @@ enum Piece {
     Half,
     /// So many frames are left out here.
     Elided(usize),
-    /// The caller of the last frame, which is here, cannot be found.
+    /// The caller of the last frame, which is here, cannot be found; what follows is the next one that can.
     Lost(usize),
 }
 
@@ -224,7 +236,8 @@ impl Area {
             names: Names::new(),
             memory: Memory::new(),
             rows: Rows::new(),
-            last: [Shown { pc: 0, place: 0 }; HALF],
+            last: [Shown { pc: 0, place: 0, past: None }; HALF],
+            past: None,
             own: Own::Unknown,
             shows_plumbing: false,
         }
@@ -253,6 +266,7 @@ impl Area {
         see: &mut dyn FnMut(&mut Area, &Cursor, bool) -> bool,
     ) -> End {
         let mut at = start;
+        self.past = None;
         for _ in 0..MAX_FRAMES {
             let next = unwind::step(&at, &mut self.maps, &mut self.memory, &mut self.rows, link);
             // A handler "returns" to the first instruction of the signal's frame.
@@ -261,8 +275,25 @@ impl Area {
                 return End::Told;
             }
             match next {
-                Step::To(next) if next.is_progress(&at) => at = next,
-                Step::To(_) | Step::End => return End::First,
+                Step::To(next) if next.is_progress(&at) => {
+                    // What is no code has called nothing: a return address was written over.
+                    let is_call = at.exact || self.maps.is_code(at.place(false));
+                    self.past = if is_call { None } else { Some(at.pc()) };
+                    at = next;
+                }
+                Step::Past(next) => {
+                    self.past = Some(at.pc());
+                    at = next;
+                }
+                Step::To(_) => match link.and_then(|link| at.along(link)) {
+                    // A managed stack does not begin here.
+                    Some(next) => {
+                        self.past = Some(at.pc());
+                        at = next;
+                    }
+                    None => return End::First,
+                },
+                Step::End => return End::First,
                 Step::Lost => return End::Lost(at.pc()),
             }
         }
@@ -273,12 +304,14 @@ impl Area {
     fn ends(&mut self, start: Cursor, link: Link<'_>, see: &mut dyn FnMut(&mut Area, Piece)) {
         self.maps.open();
         self.find_own();
-        let mut shown = 0;
+        let (mut shown, mut past) = (0, None);
         let end = self.follow(start, Some(link), &mut |area, at, exact| {
-            let frame = Shown { pc: at.pc(), place: at.place(exact) };
+            past = past.or(area.past);
+            let frame = Shown { pc: at.pc(), place: at.place(exact), past };
             if !area.hides(frame) {
+                past = None;
                 if shown < HALF {
-                    see(area, Piece::Frame(frame));
+                    area.see(frame, see);
                 } else {
                     if shown == HALF {
                         see(area, Piece::Half);
@@ -294,12 +327,20 @@ impl Area {
             see(self, Piece::Elided(elided));
         }
         for i in HALF + elided..shown {
-            let frame = self.last[i % HALF];
-            see(self, Piece::Frame(frame));
+            self.see(self.last[i % HALF], see);
         }
-        if let End::Lost(pc) = end {
+        if let Some(pc) = past {
+            see(self, Piece::Lost(pc));
+        } else if let End::Lost(pc) = end {
             see(self, Piece::Lost(pc));
         }
+    }
+
+    fn see(&mut self, frame: Shown, see: &mut dyn FnMut(&mut Area, Piece)) {
+        if let Some(pc) = frame.past {
+            see(self, Piece::Lost(pc));
+        }
+        see(self, Piece::Frame(frame));
     }
 
     /// Finds the module that this function is in.
@@ -345,7 +386,7 @@ impl Area {
         }
     }
 
-    fn print_frame(&mut self, out: &mut Printer, Shown { pc, place }: Shown) {
+    fn print_frame(&mut self, out: &mut Printer, Shown { pc, place, .. }: Shown) {
         let Some(module) = self.maps.module_of(place) else {
             let _ = writeln!(out, "{pc:#x}\n\t?");
             return;

@@ -33,6 +33,8 @@ pub(super) struct Cursor {
 pub(super) enum Step {
     /// The caller; its PC is exact when the frame left was a signal's.
     To(Cursor),
+    /// Not the caller, but the next one that is known.
+    Past(Cursor),
     /// Nothing: this was the thread's first frame.
     End,
     /// Something that cannot be found.
@@ -57,6 +59,11 @@ impl Cursor {
     /// An address inside the instruction that the frame is at: a call may be its function's last.
     pub(super) fn place(&self, is_exact: bool) -> usize {
         self.pc().wrapping_sub(usize::from(!is_exact))
+    }
+
+    /// Where the stack that this is on was entered from.
+    pub(super) fn along(&self, link: Link<'_>) -> Option<Cursor> {
+        Some(self.to(link(self.sp())?)).filter(|next| next.is_progress(self))
     }
 
     fn to(&self, frame: Frame) -> Cursor {
@@ -116,12 +123,14 @@ pub(super) fn step(
     let Some(link) = link else { return Step::Lost };
     let caller = None
         .or_else(|| by_jump_to_nowhere(from, maps, memory))
-        .or_else(|| by_frame_pointer(from, maps, memory))
-        .or_else(|| link(from.sp()));
-    match caller {
-        Some(frame) => Step::To(from.to(frame)),
-        // The psABI's mark of a thread's first frame.
-        None if from.regs.0[Regs::FP] == 0 => Step::End,
+        .or_else(|| by_frame_pointer(from, maps, memory));
+    if let Some(frame) = caller {
+        return Step::To(from.to(frame));
+    }
+    match from.along(link) {
+        Some(next) => Step::Past(next),
+        // The psABI's mark of a thread's first frame, where no table knows better.
+        None if from.regs.0[Regs::FP] == 0 && rows.get(place).is_none() => Step::End,
         None => Step::Lost,
     }
 }
