@@ -15,7 +15,7 @@
 //!    machines, to whoever wants it so.
 //! 6. Who took nothing before gets the rest, and some time for it.
 //! 7. The host's hook gets the text.
-//! 8. The mask is as it was, and the process dies as its [`Death`] says.
+//! 8. The mask is as it was, but what has come meanwhile stays held back, and the process dies as its [`Death`] says.
 //!
 //! | File | Holds |
 //! |---|---|
@@ -107,7 +107,8 @@ pub(crate) fn tell(death: &Death<'_>) {
         if thread(dying) == me && (dying & TOLD == 0 || is_at_the_end(death.regs.0[Regs::SP])) {
             again(death)
         }
-        if DYING.compare_exchange(dying, me, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+        // Acquire: pairs with `abort`.
+        if DYING.compare_exchange(dying, me, Ordering::Acquire, Ordering::Relaxed).is_ok() {
             break;
         }
     }
@@ -140,7 +141,8 @@ pub(crate) fn let_finish() {
 /// ignored, with the default action. `[sig]`
 pub(crate) fn abort() -> ! {
     let me = this_thread();
-    let told = |masked| DYING.store(me | TOLD | if masked { MASKED } else { 0 }, Ordering::Relaxed);
+    // Release: whoever dies next has the memory of this report.
+    let told = |masked| DYING.store(me | TOLD | if masked { MASKED } else { 0 }, Ordering::Release);
     sys::ask_abort_handler(&told);
     // It has come back.
     DYING.store(me, Ordering::Relaxed);
