@@ -147,7 +147,11 @@ static NOINLINE void fpe(void)
 
 static NOINLINE void ill(void)
 {
+#ifdef __aarch64__
+    __asm__ volatile(".inst 0"); /* the compiler's is a breakpoint */
+#else
     __builtin_trap();
+#endif
 }
 
 static NOINLINE void tgkill_self(void)
