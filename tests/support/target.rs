@@ -46,9 +46,13 @@ const QEMU: &[(&str, &str)] = &[
     ("FaultCore", GDB),
     ("PanicExits/valgrind", VALGRIND),
     ("PanicInfo/dropped", VALGRIND),
+    ("PanicInside/valgrind", VALGRIND),
     ("PanicRecover/valgrind", VALGRIND),
     ("StopStorm/valgrind", VALGRIND),
-    ("StopStormTsan", "there is no room for the sanitizer's address space in the emulator"),
+    ("Sanitized/valgrind", VALGRIND),
+    ("SanitizedThread", SANITIZER),
+    ("SanitizedAddress", SANITIZER),
+    ("StopStormTsan", SANITIZER),
     ("CgoExternalThreadPanic/nomain", "the emulator tells mappings by the main thread alone"),
     ("CgoPprofCallback", "the linker makes no tables for the stubs by which libc is called"),
     ("Signals/panic_in_handler", NO_VDSO),
@@ -79,6 +83,7 @@ const QEMU: &[(&str, &str)] = &[
     ("Signals/fault_in_handler", REQUEUED),
 ];
 
+const SANITIZER: &str = "there is no room for a sanitizer's address space in the emulator";
 const GDB: &str = "gdb sees the emulator, and not the program";
 const VALGRIND: &str = "valgrind runs programs for this CPU alone";
 const NO_VDSO: &str = "without a vDSO, the frame that a handler returns to is in no file";
@@ -93,8 +98,11 @@ const RELOAD: &str = "open: beside other copies, a reloaded one finds what the l
 const I686: &[(&str, &str)] = &[
     ("PanicExits/valgrind", CROSS_VALGRIND),
     ("PanicInfo/dropped", CROSS_VALGRIND),
+    ("PanicInside/valgrind", CROSS_VALGRIND),
     ("PanicRecover/valgrind", CROSS_VALGRIND),
     ("StopStorm/valgrind", CROSS_VALGRIND),
+    ("Sanitized/valgrind", CROSS_VALGRIND),
+    ("SanitizedThread", "there is no ThreadSanitizer for 32-bit programs"),
     ("StopStormTsan", "there is no ThreadSanitizer for 32-bit programs"),
     ("PanicFatal/fiber_call", "glibc's i386 makecontext does not mark a fiber's first frame"),
     ("Copies/panics", "open: a panic through the frames of another namespace's copy finds no try"),
