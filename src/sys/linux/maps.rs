@@ -50,10 +50,17 @@ struct Query {
 impl MapsFile {
     /// `[sig]`
     pub(crate) fn open() -> Option<MapsFile> {
-        InFile::open(c"/proc/thread-self/maps").map(MapsFile)
+        let file = InFile::open(c"/proc/thread-self/maps").map(MapsFile)?;
+        match file.ask(MapsFile::open as *const () as usize, &mut []) {
+            Asked::Mapped(mapping) if mapping.code => Some(file),
+            _ if super::io::is_zombie(super::getpid()) => Some(file),
+            // Emulators of other CPUs have the program's mappings under this name alone.
+            _ => InFile::open(c"/proc/self/maps").map(MapsFile).or(Some(file)),
+        }
     }
 
-    /// Asks what is mapped at `addr`; its path goes to the front of `text`, if there is room. `[sig]`
+    /// Asks what is mapped at `addr`; its path goes to the front of `text`, where there is room, or none
+    /// is wanted. `[sig]`
     #[allow(clippy::unnecessary_cast)] // libc's request is an int in musl.
     pub(crate) fn ask(&self, addr: usize, text: &mut [u8]) -> Asked {
         const PROCMAP_QUERY: u64 = libc::_IOWR::<Query>(b'f' as u32, 17) as u64;
@@ -63,7 +70,7 @@ impl MapsFile {
             bytes: size_of::<Query>() as u64,
             addr: addr as u64,
             path_bytes: text.len() as u32,
-            path: text.as_mut_ptr() as u64,
+            path: if text.is_empty() { 0 } else { text.as_mut_ptr() as u64 },
             ..Query::default()
         };
         // SAFETY: the query says its size, and how much room is at `text`.
