@@ -3,9 +3,21 @@
 # The settings; nothing below them needs changing.
 
 CARGO   ?= cargo
-NM      ?= nm
-OBJCOPY ?= objcopy
-STRIP   ?= strip
+# Another CPU or libc, as Rust names it, with the tools that have its prefix:
+#   make lib TARGET=aarch64-unknown-linux-gnu
+TARGET  ?=
+CROSS   := $(if $(TARGET),$(patsubst riscv64gc-%,riscv64-%,$(patsubst armv7-%,arm-%,$(subst -unknown-,-,$(TARGET))))-)
+ifeq ($(TARGET),x86_64-unknown-linux-musl)
+CROSS   :=
+CC      := musl-gcc
+endif
+ifneq ($(CROSS),)
+CC      := $(CROSS)gcc
+AR      := $(CROSS)ar
+endif
+NM      ?= $(CROSS)nm
+OBJCOPY ?= $(CROSS)objcopy
+STRIP   ?= $(CROSS)strip
 PREFIX  ?= /usr/local
 LIBDIR  ?= $(PREFIX)/lib
 INCDIR  ?= $(PREFIX)/include
@@ -13,7 +25,7 @@ CFLAGS  ?= -O2 -g
 
 # Where the libraries go. Another OUT is another build, with a cargo directory of its own:
 #   make lib OUT=target/mutate-x RUSTFLAGS='--cfg wharf_mutate="x"'
-OUT ?= target/wharf
+OUT ?= target/wharf$(TARGET:%=-%)
 
 # ---------------------------------------------------------------------------------------------
 
@@ -22,12 +34,13 @@ VERSION := $(shell sed -n 's/^version *= *"\(.*\)"/\1/p;T;q' Cargo.toml)
 SOURCES := $(sort $(shell find src -name '*.rs' -not -path 'src/face/*')) Cargo.toml $(wildcard Cargo.lock)
 HEADERS := include/wharf.h include/wharf_dl.h include/wharf.hpp
 CARGO_DIR := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR)/$(notdir $(OUT)),$(OUT)/cargo)
+ARCHIVE := $(CARGO_DIR)/$(TARGET:%=%/)release/libwharf.a
 # Two makes may run at once, as tests do.
 LOCK := $(if $(shell command -v flock),flock $(OUT)/lock)
 LIBRARIES := $(OUT)/$(SO) $(OUT)/$(SO).debug $(OUT)/libwharf.so $(OUT)/libwharf.a
 
 .DELETE_ON_ERROR:
-.PHONY: lib libraries demo test lint check model bench soak header install uninstall clean help FORCE
+.PHONY: lib libraries demo test test-cross lint check model bench soak header install uninstall clean help FORCE
 .DEFAULT_GOAL := lib
 
 ## lib        the libraries: OUT/libwharf.so.0, libwharf.so, libwharf.so.0.debug, libwharf.a
@@ -42,7 +55,7 @@ DEBIAN_RUST := apt-get install rustc-web cargo-web, or https://rustup.rs
 # $(call need,command,how to get it)
 need = command -v $(firstword $(1)) >/dev/null 2>&1 || \
 	{ echo "wharf: $(firstword $(1)) is missing; to get it: $(2)" >&2; exit 1; }
-need_cc    = $(call need,$(CC),apt-get install gcc libc6-dev)
+need_cc    = $(call need,$(CC),$(if $(CROSS),apt-get install gcc-$(CROSS:-=),apt-get install gcc libc6-dev))
 need_tools = $(call need,$(NM),apt-get install binutils); \
 	$(call need,$(OBJCOPY),apt-get install binutils); \
 	$(call need,$(STRIP),apt-get install binutils); \
@@ -69,13 +82,13 @@ $(OUT)/wharf.o: $(SOURCES) $(OUT)/build Makefile
 	$(CARGO) fetch -q
 	remap=; for d in "$${CARGO_HOME:-$$HOME/.cargo}"/registry/src/*/; do \
 		remap="$$remap'--remap-path-prefix=$${d%/}=/deps',"; done; \
-	$(CARGO) rustc -q --release --lib --crate-type staticlib --target-dir $(CARGO_DIR) \
+	$(CARGO) rustc -q --release --lib --crate-type staticlib --target-dir $(CARGO_DIR) $(TARGET:%=--target %) \
 		--config "build.rustflags=[$$remap'-Cllvm-args=--align-all-functions=4']"
-	roots=$$($(NM) -g --defined-only $(CARGO_DIR)/release/libwharf.a 2>/dev/null | \
+	roots=$$($(NM) -g --defined-only $(ARCHIVE) 2>/dev/null | \
 		awk '$$3 ~ /^wharf_/ { print "-Wl,-u," $$3 }'); \
-	[ -n "$$roots" ] || { echo "wharf: $(CARGO_DIR)/release/libwharf.a exports nothing" >&2; exit 1; }; \
+	[ -n "$$roots" ] || { echo "wharf: $(ARCHIVE) exports nothing" >&2; exit 1; }; \
 	$(CC) -r -nostdlib -Wl,--gc-sections -Wl,--force-group-allocation $$roots \
-		-o $@.all $(CARGO_DIR)/release/libwharf.a
+		-o $@.all $(ARCHIVE)
 	$(OBJCOPY) -w --keep-global-symbol='wharf_*' $@.all $@
 	@rm -f $@.all
 
@@ -131,6 +144,17 @@ test check bench soak: export WHARF_LIB = $(abspath $(OUT))/$(SO)
 test: lib
 	$(CARGO) test
 	$(CARGO) test -q --doc --no-default-features --features plugin
+
+# What `make test-cross` tests: one of these, or all.
+CROSS_TARGETS ?= i686-unknown-linux-gnu aarch64-unknown-linux-gnu
+
+## test-cross the scenarios and the mutation builds on other CPUs: CROSS_TARGETS
+test-cross:
+	@set -e; for target in $(CROSS_TARGETS); do \
+		$(MAKE) --no-print-directory lib TARGET=$$target; \
+		echo "wharf: $$target"; \
+		WHARF_TARGET=$$target $(CARGO) test -q --test scenarios --test mutations -- --nocapture; \
+	done
 
 # A plugin in Rust, built in a place of its own: it has other features than the library.
 PLUGIN := c_host/plugins/rust
@@ -197,4 +221,4 @@ clean:
 ## help       this list
 help:
 	@sed -n 's/^## /  make /p' Makefile
-	@echo "  Variables: CARGO CC CXX CFLAGS LDFLAGS RUSTFLAGS OUT PREFIX LIBDIR INCDIR DESTDIR"
+	@echo "  Variables: TARGET CROSS_TARGETS CARGO CC CXX CFLAGS LDFLAGS RUSTFLAGS OUT PREFIX LIBDIR INCDIR DESTDIR"

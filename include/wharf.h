@@ -445,6 +445,8 @@ int wharf_call(wharf_fn fn,
 // frames are left as by `longjmp`, and `cut` says so. C compiled with `-fexceptions` may have
 // cleanups of its own. What is locked in C frames stays locked.
 //
+// A panic out of a signal handler of the host's leaves that handler's signals held back, as `longjmp` does.
+//
 // A C++ exception of the host's passes through untouched. A `catch (...)` between that does not
 // throw on, or a `noexcept` function that is met, makes the panic fatal.
 //

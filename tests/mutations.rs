@@ -15,6 +15,7 @@ use std::process::Command;
 use support::build::Workshop;
 use support::head::Source;
 use support::regex::matches;
+use support::target::target;
 use support::{Outcome, files, in_parallel, root, run, target_dir};
 
 /// How many builds run beside each other.
@@ -128,9 +129,10 @@ fn line(mutation: &str, scenario: &str, result: Result<&str, String>) -> (String
 }
 
 fn build(name: &str) -> Result<PathBuf, String> {
-    let out = target_dir().join(format!("mutate-{name}"));
+    let out = target_dir().join(target().suffixed("mutate")).join(name);
     let mut make = Command::new("make");
     make.args(["-s", "lib"])
+        .arg(format!("TARGET={}", target().name))
         .arg(format!("OUT={}", out.display()))
         .arg(format!("RUSTFLAGS=--cfg wharf_mutate=\"{name}\""));
     // Not part of the make that may run us.
@@ -166,7 +168,7 @@ fn turns_red(red: &Red, pair: &Pair) -> Result<&'static str, String> {
 fn outcome(scenario: &str, library: &Path, mutation: &str) -> Outcome {
     let mut workshop = Workshop::open().expect("the library under test is there");
     workshop.library = library.to_path_buf();
-    workshop.dir = target_dir().join("mutations").join(mutation);
+    workshop.dir = target_dir().join(target().suffixed("mutations")).join(mutation);
     fs::create_dir_all(&workshop.dir).unwrap_or_else(|error| panic!("{}: {error}", workshop.dir.display()));
     let sources =
         Source::find_all(&root().join("c_host/scenarios")).expect("the head comments are well written");

@@ -101,7 +101,21 @@ fn printed_by(program: &Program, dir: &Path) -> String {
     command.current_dir(dir).args(["-c", &script]);
     command.env("CPATH", dir.join("include")).env("LIBRARY_PATH", &lib).env("LD_LIBRARY_PATH", &lib);
     command.env("PKG_CONFIG_PATH", lib.join("pkgconfig"));
+    // For the plugin in Rust: where it says, as it says, from what is there.
+    command.env_remove("CARGO_TARGET_DIR").env_remove("RUSTFLAGS").env("CARGO_NET_OFFLINE", "true");
     String::from_utf8_lossy(&output(&mut command).stdout).into_owned()
+}
+
+/// Writes the plugin in Rust that a program loads.
+fn write_plugin(dir: &Path) {
+    let blocks = blocks(&readme());
+    let block = |wanted: &str| &blocks.iter().find(|(kind, _)| kind == wanted).expect(wanted).1;
+    let own = root().display().to_string();
+    let manifest = block("toml").replace("../wharf", &own);
+    assert!(manifest.contains(&own), "{manifest}");
+    fs::create_dir_all(dir.join("src")).expect("the directory is ours");
+    fs::write(dir.join("Cargo.toml"), manifest).expect("the directory is ours");
+    fs::write(dir.join("src/lib.rs"), block("rust")).expect("the directory is ours");
 }
 
 /// As after `make install`, but to a place that the compiler and the loader must be told.
@@ -115,6 +129,7 @@ fn programs_print_what_the_readme_says() {
     assert!(programs.len() >= 5, "only {} programs found", programs.len());
     let dir = fresh_dir("readme");
     install(&dir);
+    write_plugin(&dir.join("events"));
     for program in programs {
         let printed = printed_by(&program, &dir);
         let [patterns, lines] = [&program.printed, &printed].map(|text| text.lines().collect::<Vec<_>>());

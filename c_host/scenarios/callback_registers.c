@@ -1,19 +1,26 @@
 /* CgoCallbackX15: what the ABI says of registers holds over a call, whatever was in them. The host's callee-saved
- * registers come back; the callback and the way back to the host start with an aligned stack and a clear
- * direction flag; a host that keeps rubbish in xmm15 disturbs nobody.
+ * registers come back, those of a vector's low half on AArch64 too; the callback and the way back to the host start with an
+ * aligned stack and a clear direction flag; a host that keeps rubbish in xmm15 disturbs nobody. A try that a panic cuts to
+ * over frames without tables gives them back, too.
  * source: Go TestCgoCallbackX15
- * arch: x86_64
+ * arch: x86_64 x86 aarch64
  * cflags: -O2
  * stdout: OK
  */
 #include "scenario.h"
 
-/* Calls call(fn, arg) with marks in rbx, rbp, r12-r15 and rubbish in xmm15; a bit set for every mark that is lost, bit 6
- * for the direction flag, bit 7 for a stack pointer that came back changed. */
+/* Calls call(fn, arg) with marks in what a callee keeps and rubbish elsewhere; a bit set for every mark that is lost, for the
+ * direction flag, for a stack pointer that came back changed. */
 unsigned long kept(int (*call)(wharf_fn, void *), wharf_fn fn, void *arg);
+/* A wharf_fn: notes the stack pointer and the flags, then goes on in entered(sp, flags, arg). */
+void at_entry(void *arg);
+void entered(uintptr_t sp, unsigned long flags, void *arg) __attribute__((used));
+
+#if defined(__x86_64__)
+enum { AT_ENTRY = 8 }; /* of 16: right behind a call instruction */
 __asm__(".text\n"
         ".type kept, @function\n"
-        "kept:\n"
+        ".globl kept\nkept:\n"
         "    push %rbx\n    push %rbp\n    push %r12\n    push %r13\n    push %r14\n    push %r15\n"
         "    sub $24, %rsp\n"
         "    mov %rsp, 8(%rsp)\n"
@@ -36,13 +43,9 @@ __asm__(".text\n"
         "    ret\n"
         ".size kept, . - kept\n"
         ".type at_entry, @function\n"
-        "at_entry:\n" /* a wharf_fn: notes rsp, rflags, then goes on in entered(rsp, rflags, arg) */
+        ".globl at_entry\nat_entry:\n"
         "    mov %rdi, %rdx\n    mov %rsp, %rdi\n    pushfq\n    pop %rsi\n    jmp entered\n"
         ".size at_entry, . - at_entry\n");
-void at_entry(void *arg);
-void entered(uintptr_t rsp, unsigned long rflags, void *arg) __attribute__((used));
-
-static int entries;
 
 /* Clobbers all that a callee may, and keeps what it must: through the compiler's own saves. */
 static NOINLINE void clobber(void)
@@ -55,16 +58,96 @@ static NOINLINE void clobber(void)
                      : "rbx", "r12", "r13", "r14", "r15", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11",
                        "xmm15", "memory", "cc");
 }
+#elif defined(__i386__)
+enum { AT_ENTRY = 12 };
+__asm__(".text\n"
+        ".type kept, @function\n"
+        ".globl kept\nkept:\n"
+        "    push %ebp\n    mov %esp, %ebp\n    push %ebx\n    push %esi\n    push %edi\n"
+        "    sub $28, %esp\n"
+        "    mov 12(%ebp), %eax\n    mov %eax, (%esp)\n    mov 16(%ebp), %eax\n    mov %eax, 4(%esp)\n"
+        "    mov 8(%ebp), %eax\n    mov %ebp, 12(%esp)\n    mov %esp, 16(%esp)\n"
+        "    mov $0x1111, %ebx\n    mov $0x2222, %ebp\n    mov $0x3333, %esi\n    mov $0x4444, %edi\n"
+        "    call *%eax\n"
+        "    xor %eax, %eax\n"
+        "    cmp $0x1111, %ebx\n    je 1f\n    or $1, %eax\n"
+        "1:  cmp $0x2222, %ebp\n    je 1f\n    or $2, %eax\n"
+        "1:  cmp $0x3333, %esi\n    je 1f\n    or $4, %eax\n"
+        "1:  cmp $0x4444, %edi\n    je 1f\n    or $8, %eax\n"
+        "1:  pushf\n    pop %ecx\n    test $0x400, %ecx\n    jz 1f\n    or $64, %eax\n"
+        "1:  cmp %esp, 16(%esp)\n    je 1f\n    or $128, %eax\n"
+        "1:  mov 12(%esp), %ebp\n"
+        "    add $28, %esp\n    pop %edi\n    pop %esi\n    pop %ebx\n    pop %ebp\n    ret\n"
+        ".size kept, . - kept\n"
+        ".type at_entry, @function\n"
+        ".globl at_entry\nat_entry:\n"
+        "    mov %esp, %eax\n    mov 4(%esp), %ecx\n    pushf\n    pop %edx\n"
+        "    push %ecx\n    push %edx\n    push %eax\n    call entered\n    add $12, %esp\n    ret\n"
+        ".size at_entry, . - at_entry\n");
+
+/* Clobbers all that a callee may, and keeps what it must: through the compiler's own saves. */
+static NOINLINE void clobber(void)
+{
+    __asm__ volatile("mov $-1, %%ebx\n mov $-1, %%esi\n mov $-1, %%edi\n mov $-1, %%eax\n mov $-1, %%ecx\n mov $-1, %%edx\n"
+                     :
+                     :
+                     : "ebx", "esi", "edi", "eax", "ecx", "edx", "memory", "cc");
+}
+#else
+enum { AT_ENTRY = 0 };
+__asm__(".text\n"
+        ".type kept, %function\n"
+        ".globl kept\nkept:\n"
+        "    stp x29, x30, [sp, #-176]!\n"
+        "    stp x19, x20, [sp, #16]\n    stp x21, x22, [sp, #32]\n    stp x23, x24, [sp, #48]\n"
+        "    stp x25, x26, [sp, #64]\n    stp x27, x28, [sp, #80]\n"
+        "    stp d8, d9, [sp, #96]\n    stp d10, d11, [sp, #112]\n    stp d12, d13, [sp, #128]\n    stp d14, d15, [sp, #144]\n"
+        "    mov x9, sp\n    str x9, [sp, #160]\n"
+        "    mov x9, x0\n    mov x0, x1\n    mov x1, x2\n"
+        "    .irp n, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29\n    mov x\\n, #0x1111 + \\n\n    .endr\n"
+        "    .irp n, 8, 9, 10, 11, 12, 13, 14, 15\n    mov x10, #0x2222 + \\n\n    fmov d\\n, x10\n    .endr\n"
+        "    blr x9\n"
+        "    mov x0, #0\n"
+        "    .irp n, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29\n    mov x10, #0x1111 + \\n\n    cmp x\\n, x10\n"
+        "    cset x10, ne\n    orr x0, x0, x10, lsl #\\n\n    .endr\n"
+        "    .irp n, 8, 9, 10, 11, 12, 13, 14, 15\n    mov x10, #0x2222 + \\n\n    fmov x11, d\\n\n    cmp x10, x11\n"
+        "    cset x10, ne\n    orr x0, x0, x10, lsl #\\n\n    .endr\n"
+        "    mov x9, sp\n    ldr x10, [sp, #160]\n    cmp x9, x10\n    cset x10, ne\n    orr x0, x0, x10\n"
+        "    ldp d8, d9, [sp, #96]\n    ldp d10, d11, [sp, #112]\n    ldp d12, d13, [sp, #128]\n    ldp d14, d15, [sp, #144]\n"
+        "    ldp x27, x28, [sp, #80]\n    ldp x25, x26, [sp, #64]\n    ldp x23, x24, [sp, #48]\n"
+        "    ldp x21, x22, [sp, #32]\n    ldp x19, x20, [sp, #16]\n"
+        "    ldp x29, x30, [sp], #176\n    ret\n"
+        ".size kept, . - kept\n"
+        ".type at_entry, %function\n"
+        ".globl at_entry\nat_entry:\n"
+        "    mov x2, x0\n    mov x0, sp\n    mov x1, #0\n    b entered\n"
+        ".size at_entry, . - at_entry\n");
+
+/* Clobbers all that a callee may, and keeps what it must: through the compiler's own saves. */
+static NOINLINE void clobber(void)
+{
+    __asm__ volatile(".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28\n"
+                     " mov x\\n, #-1\n .endr\n"
+                     ".irp n, 8, 9, 10, 11, 12, 13, 14, 15\n fmov d\\n, #1.0\n .endr\n"
+                     :
+                     :
+                     : "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15", "x16",
+                       "x17", "x19", "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", "d8", "d9", "d10", "d11", "d12",
+                       "d13", "d14", "d15", "memory", "cc");
+}
+#endif
+
+static int entries;
 
 static void bottom(UNUSED void *arg)
 {
     clobber();
 }
 
-void entered(uintptr_t rsp, unsigned long rflags, void *arg)
+void entered(uintptr_t sp, unsigned long flags, void *arg)
 {
-    CHECK_EQ(rsp % 16, 8); /* as right after a call instruction */
-    CHECK_EQ(rflags & 0x400, 0);
+    CHECK_EQ(sp % 16, AT_ENTRY);
+    CHECK_EQ(flags & 0x400, 0);
     entries++;
     clobber();
     uintptr_t level = (uintptr_t)arg;
@@ -75,10 +158,44 @@ void entered(uintptr_t rsp, unsigned long rflags, void *arg)
     CHECK_EQ(kept(W->call, at_entry, (void *)(level - 1)), 0);
 }
 
+/* Without tables: a panic has nothing to go by from here. */
+__asm__(".text\n.globl bare\nbare:\n"
+#if defined(__x86_64__)
+        "    sub $8, %rsp\n    call panics\n    add $8, %rsp\n    ret\n");
+#elif defined(__i386__)
+        "    sub $12, %esp\n    call panics\n    add $12, %esp\n    ret\n");
+#else
+        "    stp x29, x30, [sp, #-16]!\n    bl panics\n    ldp x29, x30, [sp], #16\n    ret\n");
+#endif
+void bare(void *arg);
+void panics(void) __attribute__((used));
+
+void panics(void)
+{
+    clobber();
+    W->panic("cut");
+}
+
+static int try_it(wharf_fn fn, void *arg)
+{
+    wharf_panic_info *info = NULL;
+    CHECK_EQ(W->try_(fn, arg, &info), WHARF_PANICKED);
+    CHECK_EQ(info->cut, 1);
+    W->panic_info_free(info);
+    return WHARF_PANICKED;
+}
+
+static void cut_inside(UNUSED void *arg)
+{
+    CHECK_EQ(kept(try_it, bare, NULL), 0);
+}
+
 static void *host_thread(UNUSED void *arg)
 {
     for (int i = 0; i < 100; i++)
         CHECK_EQ(kept(W->call, at_entry, (void *)3), 0);
+    CHECK_EQ(kept(try_it, bare, NULL), 0);
+    call(cut_inside, NULL);
     CHECK_EQ(kept(W->on_host, bottom, NULL), 0);
     return NULL;
 }

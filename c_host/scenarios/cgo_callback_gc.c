@@ -28,10 +28,10 @@ static void trim_everywhere(UNUSED void *arg)
 static void task(UNUSED void *arg)
 {
     inside_it(NULL);
-    deeper(600 << 10, trim_everywhere, NULL);
-    deeper(900 << 10, inside_it, NULL);
+    deeper(SCALED(600 << 10), trim_everywhere, NULL);
+    deeper(SCALED(900 << 10), inside_it, NULL);
     trim(NULL);
-    deeper(300 << 10, inside_it, NULL);
+    deeper(SCALED(300 << 10), inside_it, NULL);
 }
 
 static void *host_thread(UNUSED void *arg)

@@ -397,7 +397,7 @@ static NOINLINE void hollow(wharf_fn fn)
     volatile char untouched[16384];
     untouched[0] = 0;
     fn(nullptr);
-    untouched[1] = 0;
+    (void)untouched[0];
 }
 
 static void jump_then_hollow(void *fn)

@@ -94,17 +94,22 @@ static void run_fiber(void)
     me->done = 1;
 }
 
+static void make_fiber(fiber *made, char *low)
+{
+    CHECK_EQ(getcontext(&made->context), 0);
+    made->context.uc_stack.ss_sp = low;
+    made->context.uc_stack.ss_size = STACK_BYTES;
+    made->context.uc_link = &scheduler;
+    makecontext(&made->context, run_fiber, 0);
+}
+
 static void schedule(void *memory)
 {
     int left = FIBERS;
     uint32_t random = 12345;
     for (int i = 0; i < FIBERS; i++) {
-        CHECK_EQ(getcontext(&fibers[i].context), 0);
         fibers[i].number = i;
-        fibers[i].context.uc_stack.ss_sp = (char *)memory + i * STACK_BYTES;
-        fibers[i].context.uc_stack.ss_size = STACK_BYTES;
-        fibers[i].context.uc_link = &scheduler;
-        makecontext(&fibers[i].context, run_fiber, 0);
+        make_fiber(&fibers[i], (char *)memory + i * STACK_BYTES);
     }
     while (left > 0) {
         random = random * 1664525 + 1013904223;

@@ -2,7 +2,7 @@
  * over wharf_stop, on other threads; the text in any room; the trace's bound in the configuration. The frames in the text
  * are those from the panic to where it was caught, and no others.
  * source: Go TestCallbackCallers, TestPanicTraceback; ours
- * cflags: -fno-optimize-sibling-calls -fno-inline
+ * cflags: -fno-optimize-sibling-calls -fno-inline -Wno-infinite-recursion
  * stdout: OK
  * case all
  * args: all

@@ -1,6 +1,7 @@
 /* CgoPprofCallback: a profiler's signal comes to threads that call in and back out all the time; at each the
  * handler unwinds with the C library's backtrace, and each trace reaches the start of its thread, wherever it was hit.
  * source: Go TestCgoPprofCallback, TestCgoPprofThread, TestCgoCallbackPprof, TestCgoCCodeSIGPROF
+ * cflags: -fno-pie -no-pie
  * stdout: OK
  */
 #include <execinfo.h>

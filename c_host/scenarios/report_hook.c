@@ -335,6 +335,8 @@ int main(UNUSED int argc, char **argv)
     int waits = is("hangs") || is("jumps") ? 5 : is("hangs_handled") ? 10 : 0;
     if (!is("slow_reader") && (took < waits || took > waits + 2))
         fprintf(stderr, "%.3f s\n", took);
+    cut_emulator(text);
+    length = (ssize_t)strlen(text);
     char *from = is("slow_reader") ? strstr(text, "panic: ") : text;
     CHECK(from != NULL);
     check_text(from, (size_t)(length - (from - text)));

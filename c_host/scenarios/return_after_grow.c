@@ -5,7 +5,7 @@
  */
 #include "scenario.h"
 
-enum { MUCH = 4 << 20, HOST_BYTES = 64 << 10 };
+enum { MUCH = SCALED(4 << 20), HOST_BYTES = 64 << 10 };
 
 static bounds own_stack;
 static int level;
@@ -50,7 +50,7 @@ static NOINLINE void callback(void *arg)
 {
     unsigned char mine[512];
     memset(mine, 0x5a + level, sizeof mine);
-    deeper(level == 0 ? 128 << 10 : MUCH, from_deep, arg);
+    deeper(level == 0 ? SCALED(128 << 10) : MUCH, from_deep, arg);
     on_host(host_side, arg);
     for (size_t i = 0; i < sizeof mine; i++)
         CHECK(((volatile unsigned char *)mine)[i] == (unsigned char)(0x5a + level));

@@ -76,6 +76,34 @@ static inline wharf_stats stats(void)
 
 typedef void *(*thread_fn)(void *arg);
 
+/* The least stack that this CPU's libc makes threads with, if it is more than `bytes`. */
+static inline size_t at_least(size_t bytes)
+{
+#ifdef __aarch64__
+    return bytes < 128 << 10 ? 128 << 10 : bytes;
+#else
+    return bytes;
+#endif
+}
+
+/* What an emulator writes behind the last words of a host that dies. */
+static inline UNUSED void cut_emulator(char *text)
+{
+    char *more = strstr(text, "qemu: uncaught target signal");
+    if (more != NULL)
+        *more = '\0';
+}
+
+/* SIGILL. */
+static inline void illegal_instruction(void)
+{
+#ifdef __aarch64__
+    __asm__ volatile(".inst 0"); /* the compiler's trap is a breakpoint */
+#else
+    __builtin_trap();
+#endif
+}
+
 /* Starts a thread with a stack of so many bytes, 0 for the usual. */
 static inline pthread_t spawn(size_t stack_bytes, thread_fn fn, void *arg)
 {
@@ -83,7 +111,7 @@ static inline pthread_t spawn(size_t stack_bytes, thread_fn fn, void *arg)
     pthread_t thread;
     CHECK_EQ(pthread_attr_init(&attr), 0);
     if (stack_bytes != 0)
-        CHECK_EQ(pthread_attr_setstacksize(&attr, stack_bytes), 0);
+        CHECK_EQ(pthread_attr_setstacksize(&attr, at_least(stack_bytes)), 0);
     CHECK_EQ(pthread_create(&thread, &attr, fn, arg), 0);
     CHECK_EQ(pthread_attr_destroy(&attr), 0);
     return thread;
@@ -101,6 +129,9 @@ static inline void on_thread(thread_fn fn, void *arg)
 }
 
 /* ---- stacks ---- */
+
+/* Of a callback's stack on this CPU as much as so many bytes are of one on a 64-bit machine: 256 KiB there, 8 MiB here. */
+#define SCALED(bytes) ((size_t)(bytes) / (sizeof(void *) == 8 ? 1 : 32))
 
 /* Where the caller's frame lies. */
 #define HERE() ((uintptr_t)__builtin_frame_address(0))

@@ -9,7 +9,7 @@
 
 #include "scenario.h"
 
-enum { STACK_BYTES = 64 << 10, ROUNDS = 100 };
+enum { STACK_BYTES = 128 << 10, ROUNDS = 100 };
 
 static bounds expected; /* the stack that the present call comes from */
 static int calls;

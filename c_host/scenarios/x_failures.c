@@ -16,6 +16,7 @@
 #include "scenario.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -330,7 +331,8 @@ static void everything(void **library)
     all_calls();
     CHECK(!started || W->running());
     wait_until_alone();
-    CHECK_EQ(W->stop(WHARF_NEVER), W->running() ? WHARF_OK : WHARF_ESTATE);
+    int expected = W->running() ? WHARF_OK : WHARF_ESTATE;
+    CHECK_EQ(W->stop(WHARF_NEVER), expected);
 }
 
 static void find_text(void)
@@ -340,7 +342,7 @@ static void find_text(void)
     CHECK(file != NULL);
     while (fgets(line, sizeof line, file) != NULL) {
         if (strstr(line, "libwharf") != NULL && strstr(line, " r-xp ") != NULL)
-            CHECK_EQ(sscanf(line, "%lx-%lx", &text_low, &text_high), 2);
+            CHECK_EQ(sscanf(line, "%" SCNxPTR "-%" SCNxPTR, &text_low, &text_high), 2);
     }
     fclose(file);
     CHECK(text_low != 0);

@@ -54,6 +54,7 @@
  * frames: adrift callback wharf_on_host callback_out_fault wharf_call host_thread
  * case enormous_frame
  * args: enormous_frame
+ * arch: x86_64 aarch64
  * stderr~ ^SIGSEGV: segmentation violation\n
  * frames: enormous_frame callback wharf_call host_thread
  * case forked
@@ -167,7 +168,7 @@ static NOINLINE void adrift(void)
 /* Beyond its stack, its guard, and whatever lies behind them. */
 static NOINLINE void enormous_frame(void)
 {
-    volatile char *volatile frame = (volatile char *)__builtin_alloca((size_t)1 << 40);
+    volatile char *volatile frame = (volatile char *)__builtin_alloca((size_t)1 << (sizeof(size_t) * 8 - 24));
     *frame = 1;
 }
 
@@ -188,7 +189,7 @@ static NOINLINE void fpe(void)
 
 static NOINLINE void ill(void)
 {
-    __builtin_trap();
+    illegal_instruction();
 }
 
 static NOINLINE void tgkill_self(void)

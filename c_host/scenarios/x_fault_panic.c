@@ -101,7 +101,7 @@ static void fpe(UNUSED void *arg)
 
 static void ill(UNUSED void *arg)
 {
-    __builtin_trap();
+    illegal_instruction();
 }
 
 static NOINLINE int recurse(int depth)
@@ -152,7 +152,9 @@ static void kinds(void)
 #ifdef __x86_64__
         gets(fpe, WHARF_PANIC_FAULT, "SIGFPE: floating-point exception addr=", 1);
 #endif
-        gets(overflow, WHARF_PANIC_OVERFLOW, "stack overflow: goroutine stack exceeds 8388608-byte limit", 1);
+        char text[100];
+        snprintf(text, sizeof text, "stack overflow: goroutine stack exceeds %zu-byte limit", SCALED(8 << 20));
+        gets(overflow, WHARF_PANIC_OVERFLOW, text, 1);
     }
     CHECK(fpe != NULL);
 }

@@ -259,18 +259,22 @@ static void run_migrating(void)
 
 /* ---- where the stacks lie ---- */
 
+static void make_fiber(fiber *made, char *low, void (*body)(void))
+{
+    CHECK_EQ(getcontext(&made->context), 0);
+    made->context.uc_stack.ss_sp = low;
+    made->context.uc_stack.ss_size = STACK_BYTES;
+    made->context.uc_link = &scheduler;
+    makecontext(&made->context, body, 0);
+}
+
 static void make_fibers(char *stacks, void (*body)(void))
 {
     memset(fibers, 0, sizeof fibers);
     for (int i = 0; i < fiber_count; i++) {
-        char *low = stacks != NULL ? stacks + (size_t)i * STACK_BYTES : (char *)malloc(STACK_BYTES);
         fibers[i].id = (uint32_t)i;
         fibers[i].random = (uint32_t)i + 1;
-        CHECK_EQ(getcontext(&fibers[i].context), 0);
-        fibers[i].context.uc_stack.ss_sp = low;
-        fibers[i].context.uc_stack.ss_size = STACK_BYTES;
-        fibers[i].context.uc_link = &scheduler;
-        makecontext(&fibers[i].context, body, 0);
+        make_fiber(&fibers[i], stacks != NULL ? stacks + (size_t)i * STACK_BYTES : (char *)malloc(STACK_BYTES), body);
     }
 }
 
@@ -336,6 +340,11 @@ int main(UNUSED int argc, char **argv)
 {
     name = argv[1] != NULL ? argv[1] : "malloced";
     load_wharf();
+    if (named("inside")) {
+        wharf_config config = WHARF_CONFIG_INIT;
+        config.callback_stack_bytes = 8 << 20; /* less on 32-bit machines */
+        CHECK_EQ(W->start(&config), WHARF_OK);
+    }
     if (named("main"))
         thread(NULL);
     else

@@ -34,7 +34,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-enum { THREADS = 500, HOST_STACK = 32 << 10, DEEP_BYTES = 300 << 10 };
+enum { THREADS = 500, HOST_STACK = 32 << 10, DEEP_BYTES = 150 << 10 };
 
 /* Bytes per thread. */
 enum { IDLE_MOST = 6656, LOCKED_MOST = 16384, TRIMMED_MOST = 16384, FAULTS_MOST = IDLE_MOST + 4096 };

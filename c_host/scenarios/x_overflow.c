@@ -5,30 +5,30 @@
  * stderr~ ^wharf: goroutine stack exceeds [1-9][0-9]*-byte limit\nfatal error: stack overflow\n\ngoroutine [1-9][0-9]* \[running, locked to thread\]:\n
  * case recursion
  * args: recursion
- * stderr~ exceeds 8388608-byte limit\n
+ * stderr~ exceeds (8388608|262144)-byte limit\n
  * stderr~ \nrecurse\+0x(.|\n)*\n\.\.\.[1-9][0-9]* frames elided\.\.\.\n(.|\n)*\nrecurse\+0x(.|\n)*\ncallback\+0x(.|\n)*\nwharf_call\+0x(.|\n)*\nhost_thread\+0x
  * case recursion_small
  * args: recursion small
  * stderr~ exceeds 16384-byte limit\n
  * case recursion_main
  * args: recursion main
- * stderr~ exceeds 8388608-byte limit\n
+ * stderr~ exceeds (8388608|262144)-byte limit\n
  * case recursion_altstack
  * args: recursion altstack
- * stderr~ exceeds 8388608-byte limit\n
+ * stderr~ exceeds (8388608|262144)-byte limit\n
  * case recursion_thread_small
  * args: recursion thread_small
- * stderr~ exceeds 8388608-byte limit\n
+ * stderr~ exceeds (8388608|262144)-byte limit\n
  * case large_frame
  * args: large
- * stderr~ exceeds 8388608-byte limit\n
+ * stderr~ exceeds (8388608|262144)-byte limit\n
  * frames: large_frame use_most callback wharf_call host_thread
  * case large_frame_second
  * args: large second
- * stderr~ exceeds 8388608-byte limit\n
+ * stderr~ exceeds (8388608|262144)-byte limit\n
  * case probed
  * args: probed
- * stderr~ exceeds 8388608-byte limit\n
+ * stderr~ exceeds (8388608|262144)-byte limit\n
  * case handler
  * args: recursion handler
  * stdout: ABRT
@@ -57,10 +57,13 @@ static NOINLINE int recurse(int depth)
     return never ? 0 : recurse(depth + 1) + frame[0];
 }
 
+/* More than a guard has; and what use_most leaves. */
+enum { WIDE = sizeof(void *) == 8, LARGE = WIDE ? 1 << 20 : 128 << 10, LEFT = WIDE ? 256 << 10 : 32 << 10 };
+
 /* Touches its lowest byte first: far from the frames before. */
 static NOINLINE int large_frame(void)
 {
-    volatile char frame[1 << 20];
+    volatile char frame[LARGE];
     frame[0] = 1;
     frame[sizeof frame - 1] = 2;
     return frame[0] + frame[sizeof frame - 1];
@@ -68,14 +71,14 @@ static NOINLINE int large_frame(void)
 
 static NOINLINE __attribute__((optimize("stack-clash-protection"))) int probed_frame(void)
 {
-    volatile char frame[1 << 20];
+    volatile char frame[LARGE];
     frame[0] = 1;
     return frame[0];
 }
 
 static NOINLINE int use_most(void)
 {
-    volatile char most[(8 << 20) - (256 << 10)];
+    volatile char most[SCALED(8 << 20) - LEFT];
     most[0] = 1;
     return (with("probed") ? probed_frame() : large_frame()) + most[0];
 }

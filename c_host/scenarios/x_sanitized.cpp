@@ -2,6 +2,7 @@
  * whatever way callbacks end, and no warning of stacks that change; a bug in a callback is found as anywhere else.
  * source: ours (Go testsanitizers)
  * also: x_sanitized_bare.c
+ * cflags: -w
  * timeout: 120
  * case clean
  * args: clean

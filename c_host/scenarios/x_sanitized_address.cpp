@@ -2,7 +2,7 @@
  * to find those that are used after their function has returned.
  * source: ours (Go TestASAN)
  * also: x_sanitized_bare.c
- * cflags: -fsanitize=address
+ * cflags: -fsanitize=address -w
  * needs: -fsanitize=address
  * timeout: 60
  * case clean

@@ -1,7 +1,7 @@
 /* SanitizedThread: Sanitized, with a host that is built with ThreadSanitizer.
  * source: ours (Go TestTSAN)
  * also: x_sanitized_bare.c
- * cflags: -fsanitize=thread
+ * cflags: -fsanitize=thread -w
  * needs: -fsanitize=thread
  * timeout: 60
  * case clean

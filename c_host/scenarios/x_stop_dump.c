@@ -4,8 +4,8 @@
  * timeout: 30
  * case blockers
  * args: blockers
- * stdout~ ^while it waits\nwharf [0-9.]+: stopping\nstacks: [1-9][0-9]* of 8388608 bytes, guards 65536 bytes$
- * stdout~ ^after it gave up\nwharf [0-9.]+: running\nstacks: [1-9][0-9]* of 8388608 bytes, guards 65536 bytes$
+ * stdout~ ^while it waits\nwharf [0-9.]+: stopping\nstacks: [1-9][0-9]* of (8388608|262144) bytes, guards 65536 bytes$
+ * stdout~ ^after it gave up\nwharf [0-9.]+: running\nstacks: [1-9][0-9]* of (8388608|262144) bytes, guards 65536 bytes$
  * stdout~ ^M[0-9]+ tid [0-9]+ "sits": in a callback, depth 1\n  goroutine [0-9]+ stack \[0x[0-9a-f]+, 0x[0-9a-f]+\) [0-9]+ bytes in memory$
  * stdout~ ^M[0-9]+ tid [0-9]+ "sits out": in a callback, out on the host's stack, depth 1\n  goroutine [0-9]+ stack .* memory$
  * stdout~ ^M[0-9]+ tid [0-9]+ "sits deep": in a callback, out on the host's stack, depth 2\n  goroutine [0-9]+ stack .* memory\n  goroutine [0-9]+ stack .* memory$

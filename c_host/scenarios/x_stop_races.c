@@ -85,7 +85,7 @@ static void end_while_waiting(void)
 
 /* ---- attaching and detaching threads ---- */
 
-enum { ROUNDS_MS = 3000, THREADS = 2, TOUCHED = 1 << 20 };
+enum { ROUNDS_MS = 3000, THREADS = 2, TOUCHED = SCALED(1 << 20) };
 
 static long done[2];
 

@@ -17,7 +17,7 @@
  */
 #include "scenario.h"
 
-enum { THREADS = 32, DEEP_BYTES = 256 << 10, NESTED = 16, DEFERRED = 200000, KEPT_PER_THREAD = 16 << 10, HEADS = 256 << 10 };
+enum { THREADS = 32, DEEP_BYTES = 128 << 10, NESTED = 16, DEFERRED = 200000, KEPT_PER_THREAD = 16 << 10, HEADS = 256 << 10 };
 
 static const char *name;
 static pthread_barrier_t turn;

@@ -53,7 +53,7 @@ pub(crate) unsafe fn cgocallback<const TRY: bool>(f: EntryFn, arg: *mut c_void, 
 unsafe fn call<const TRY: bool>(f: EntryFn, arg: *mut c_void, m: &'static M, caught: Caught) -> Status {
     if m.gate.busy() {
         // SAFETY: handed on.
-        return unsafe { nested::<TRY>(f, arg, m, caught) };
+        return unsafe { nested::<TRY>(f, arg, m, caught, arch::stack_pointer()) };
     }
     if !m.gate.enter_home() {
         m.gate.leave_home();
@@ -162,11 +162,17 @@ const fn kind(is_try: bool) -> Kind {
     if is_try { Kind::Try } else { Kind::Call }
 }
 
-/// A call while a callback of this thread is on: from the callback itself, most likely.
+/// A call while a callback of this thread is on: from the callback itself, most likely. `sp`: of the
+/// function that the host called, above the switch of any call that it has made from there before.
 #[cold] // For the layout of the warm path.
 #[inline(never)]
-unsafe fn nested<const TRY: bool>(f: EntryFn, arg: *mut c_void, m: &'static M, caught: Caught) -> Status {
-    let sp = arch::stack_pointer();
+unsafe fn nested<const TRY: bool>(
+    f: EntryFn,
+    arg: *mut c_void,
+    m: &'static M,
+    caught: Caught,
+    sp: usize,
+) -> Status {
     let Some(on) = m.hinted(sp) else {
         // SAFETY: handed on.
         return unsafe { elsewhere::<TRY>(f, arg, m, caught, sp) };

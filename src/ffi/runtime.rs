@@ -218,7 +218,7 @@ unsafe fn checked(config: &wharf_config) -> Result<Config<'_>, c_int> {
 pub extern "C" fn wharf_stop(until: i64) -> c_int {
     match stopped(until) {
         Ok(None) => WHARF_OK,
-        Ok(Some(own)) => own.release(),
+        Ok(Some(own)) => own.release(wharf_stop as *const () as usize),
         Err(status) => status,
     }
 }

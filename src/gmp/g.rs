@@ -76,6 +76,14 @@ impl Slot<G> {
         }
     }
 
+    /// As [`vacate`](GStack::vacate); false if that was done already. By an atomic swap: a handler that
+    /// interrupts a callback's end, and overwrites the switch's frame, takes its record for dead.
+    pub(crate) fn vacate_once(&self) -> bool {
+        let is_first = self.record.host.sp.swap(0, Ordering::Relaxed) != 0;
+        self.vacate();
+        is_first
+    }
+
     /// Drops what a callback left that did not end by a return.
     #[cold]
     #[inline(never)]

@@ -117,10 +117,10 @@ impl M {
             self.curg.store(parent, Ordering::Relaxed);
         }
         on.set_base(Kind::Call);
-        on.vacate();
         if self.is_home(on) {
+            on.vacate();
             self.gate.leave_home();
-        } else {
+        } else if on.vacate_once() {
             self.gate.leave_more();
         }
     }

@@ -9,7 +9,8 @@ use crate::sys;
 /// its last word no longer names the record. `[sig]`
 pub(crate) fn is_dead(slot: &GStack, sp: usize, entry_sp: usize) -> bool {
     let host_sp = slot.host_sp();
-    if (sp..=entry_sp).contains(&host_sp) {
+    // What we call next would lie over it, too.
+    if (sp - NEXT_FRAME..=entry_sp).contains(&host_sp) {
         return true;
     }
     // Out on the host's stack, with us below: it called us.
@@ -33,7 +34,7 @@ pub(crate) fn is_out_at(on: &GStack, sp: usize) -> bool {
 }
 
 /// More than the switch's frame takes.
-const NEXT_FRAME: usize = 128;
+const NEXT_FRAME: usize = arch::SWITCH_BYTES + 64;
 
 /// So close below the frame of a callback that is out, a call is believed to come from it.
 const NEAR: usize = 4096;
@@ -46,7 +47,6 @@ const NEAR: usize = 4096;
 pub(crate) fn still_out(on: &GStack, entry_sp: usize) -> bool {
     let sched_sp = on.sched_sp();
     let names = &raw const on.record.out as usize;
-    // What we call next would lie over it, too.
     let overlaid = (arch::stack_pointer() - NEXT_FRAME..=entry_sp).contains(&sched_sp);
     // SAFETY: [slab] an address on a stack that is in use.
     !overlaid && on.contains(sched_sp) && unsafe { *(sched_sp as *const usize) } == names

@@ -80,15 +80,15 @@ pub(crate) fn table_bytes() -> (usize, usize) {
 /// loaded beside each other.
 fn places() -> impl Iterator<Item = usize> {
     const PLACES: usize = 16;
-    const LOW: usize = 48 << 30;
-    const SPREAD: usize = 8 << 30;
+    const WIDE: bool = size_of::<usize>() > 4;
+    const LOW: usize = if WIDE { 48 << 30 } else { 512 << 20 };
+    const SPREAD: usize = if WIDE { 8 << 30 } else { 256 << 20 };
     const SCRAMBLE: usize = 0x9e37_79b9_7f4a_7c15_u64 as usize;
     // Two tables fit between one place and the next.
     let stride = (2 * size_of::<Table>()).next_multiple_of(1 << 20);
     let drawn = (sys::process_constant().wrapping_mul(SCRAMBLE) >> 8) % SPREAD;
     let first = (LOW + drawn) & !(stride - 1);
-    let count = if size_of::<usize>() < 8 { 0 } else { PLACES };
-    (0..count).map(move |n| first + n * stride)
+    (0..PLACES).map(move |n| first + n * stride)
 }
 
 /// The table of a former load at `place`, or a new one; `None` if something else is there.

@@ -73,8 +73,8 @@ fn trace(panic: &Panic, fault: &Fault<'_>, inside: &dyn Fn(usize) -> bool) -> u6
             return false;
         }
         has_room = has_room && panic.trace(frame.pc);
-        if frame.is_signal_s {
-            mask = sys::kept_mask(frame.sp).unwrap_or(mask);
+        if frame.is_sigreturn {
+            mask = sys::held_back_before(frame.sp).unwrap_or(mask);
         }
         // A handler that holds nothing back leaves nothing behind.
         has_room || fault.mask != 0

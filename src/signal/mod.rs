@@ -164,12 +164,12 @@ unsafe fn look(delivery: &Delivery) -> Looked {
     };
     if faults_panic() {
         // SAFETY: as the caller says.
-        let mask = unsafe { sys::interrupted_mask(delivery) };
+        let mask = unsafe { sys::held_back(delivery) };
         let landing = fault::panic(delivery.signal as i32, &cause, &regs, mask, &place);
         if let Some(landing) = landing {
             // SAFETY: as the caller says; the try's switch stands.
             unsafe {
-                sys::set_interrupted_mask(delivery, landing.mask);
+                sys::hold_back(delivery, landing.mask);
                 sys::go_on_with(
                     delivery,
                     arch::gogo as *const () as usize,

@@ -384,15 +384,13 @@ impl<T: Default> Stacks<T> {
     }
 }
 
-/// Where the slabs would best be: low, and not to be guessed; 0 is anywhere. A fortified `longjmp` lets
+/// Where the slabs would best be: low, and not to be guessed. A fortified `longjmp` lets
 /// a callback jump to the host's frames only upward, and the kernel puts threads' stacks high.
 fn place() -> usize {
-    const LOW: u64 = 64 << 30;
-    const SPREAD: u64 = 32 << 30;
-    if size_of::<usize>() < 8 {
-        return 0;
-    }
-    (LOW + sys::draw() as u64 % SPREAD) as usize & !(sys::page_bytes() - 1)
+    const WIDE: bool = size_of::<usize>() > 4;
+    const LOW: usize = if WIDE { 64 << 30 } else { 1536 << 20 };
+    const SPREAD: usize = if WIDE { 32 << 30 } else { 256 << 20 };
+    (LOW + sys::draw() % SPREAD) & !(sys::page_bytes() - 1)
 }
 
 fn make_slab<T: Default>(slab: u32, count: u32, geometry: Geometry, place: usize) -> Option<*mut Slab<T>> {
@@ -401,8 +399,9 @@ fn make_slab<T: Default>(slab: u32, count: u32, geometry: Geometry, place: usize
     let stride = geometry.stack_bytes + geometry.guard_bytes;
     // One more guard at the end, so that the highest stack has one above it too.
     let bytes = head + stride * count as usize + geometry.guard_bytes;
-    let hint = if place == 0 { 0 } else { place + slab as usize * (stride << SHIFT) };
-    let base = sys::reserve(bytes, hint)?;
+    // Where an address space is too small for it, anywhere.
+    let hint = (stride << SHIFT).checked_mul(slab as usize).and_then(|away| place.checked_add(away));
+    let base = sys::reserve(bytes, hint.unwrap_or(0))?;
     // SAFETY: the head lies in the reservation just made.
     if !unsafe { sys::commit(base, head) } {
         // SAFETY: as above; nobody has seen it.

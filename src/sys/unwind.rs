@@ -59,6 +59,13 @@ impl Context {
         unsafe { _Unwind_GetGR(self.0, number as c_int) }
     }
 
+    /// The function's start, 0 if it has no tables.
+    #[cfg(target_arch = "x86")]
+    pub(crate) fn function(&self) -> usize {
+        // SAFETY: as above.
+        unsafe { _Unwind_GetRegionStart(self.0) }
+    }
+
     /// The function's start and its language's own table, if it has one.
     pub(crate) fn language_table(&self) -> Option<(usize, *const u8)> {
         // SAFETY: as above.

@@ -4,15 +4,15 @@ use super::End;
 use super::spare::WALKS;
 use super::unwind::{Cursor, Link};
 use crate::arch::Regs;
+use crate::sys;
 
 /// A frame of a fault.
 pub(crate) struct Faulted {
     /// A return address: names are looked up one before.
     pub(crate) pc: usize,
     pub(crate) sp: usize,
-    /// The system's own between a signal handler and what it has interrupted: its stack pointer is the
-    /// `ucontext_t`.
-    pub(crate) is_signal_s: bool,
+    /// A signal handler's return to what it has interrupted, before the system call that does so.
+    pub(crate) is_sigreturn: bool,
 }
 
 /// Shows `see` every frame from the interrupted one at `regs` outward, as long as it says so, up to one whose caller
@@ -30,7 +30,10 @@ pub(crate) fn trace(regs: &Regs, link: Link<'_>, see: &mut dyn FnMut(Faulted) ->
             }
             // Where it would return to, if it had called. A jump to nowhere stays what it was.
             let pc = at.pc() + usize::from(exact && area.maps.is_code(at.pc()));
-            see(Faulted { pc, sp: at.regs.0[Regs::SP], is_signal_s: exact && !at.exact })
+            let mut code = || area.maps.code_from(at.pc());
+            let is_sigreturn =
+                exact && !at.exact && code().is_some_and(|code| code.starts_with(sys::SIGRETURN));
+            see(Faulted { pc, sp: at.regs.0[Regs::SP], is_sigreturn })
         });
         is_lost |= matches!(end, End::Lost(_));
     });

@@ -2,10 +2,10 @@
 
 use super::spare::WALKS;
 use super::{Cursor, End};
-use crate::arch::Regs;
+use crate::arch::{Regs, is_switch};
 
-/// A frame smaller than this holds no fiber's stack.
-const NO_STACK: usize = 512;
+/// A frame smaller than this holds no fiber's stack; our own, with registers in them, are.
+const NO_STACK: usize = 256 + 2 * size_of::<Regs>();
 
 /// Whether the frame whose caller has stack pointer `end` is surely given up, seen from `here` on
 /// the same memory: the frames from here outward lead to the thread's first one by their tables (a
@@ -17,10 +17,14 @@ pub(crate) fn is_passed(here: &Regs, end: usize) -> bool {
     WALKS.look(&mut |area| {
         area.maps.open();
         let mut inner = here.0[Regs::SP];
-        let mut given_up = end < inner;
+        let mut given_up = end <= inner;
+        let mut by_switch = false;
         let whole = area.follow(Cursor { regs: *here, exact: false }, None, &mut |_, at, _| {
             let sp = at.regs.0[Regs::SP];
-            given_up |= inner < end && end < sp && sp - inner < NO_STACK;
+            // The caller of the switch itself, if it stands.
+            let is_it = end == sp && by_switch;
+            given_up |= inner < end && end <= sp && !is_it && sp - inner < NO_STACK;
+            by_switch = is_switch(at.pc());
             inner = sp;
             true
         });

@@ -2,7 +2,7 @@
 //! hundred thousand times.
 
 use super::memory::Memory;
-use crate::arch::Regs;
+use crate::arch::{Regs, strip};
 use core::mem::size_of;
 use gimli::{CfaRule, Register, RegisterRule, UnwindContextStorage, UnwindTableRow};
 
@@ -54,7 +54,7 @@ impl Row {
                 *value = memory.word(cfa.wrapping_add_signed(offset as isize))?;
             }
         }
-        caller.0[Regs::PC] = caller.0[self.return_address as usize];
+        caller.0[Regs::PC] = strip(caller.0[self.return_address as usize]);
         Some(caller)
     }
 }

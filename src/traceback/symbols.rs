@@ -88,17 +88,16 @@ fn search<'a>(
     sections: Option<&SectionTable<'_, Elf>>,
     offset: usize,
 ) -> Option<&'a Sym> {
-    let offset = offset as u64;
     let mut around: Option<&Sym> = None;
     let mut before: Option<&Sym> = None;
     let mut nearest = 0;
     for symbol in symbols {
         // Quickly: a large program has a million of them.
-        let start = symbol.st_value(ENDIAN);
+        let start = symbol.st_value(ENDIAN) as usize;
         if start > offset {
             continue;
         }
-        let spans = offset - start < symbol.st_size(ENDIAN);
+        let spans = offset - start < symbol.st_size(ENDIAN) as usize;
         let is_nearer = start > nearest;
         if !(spans || is_nearer) || !is_function(symbol) {
             continue;
@@ -125,14 +124,15 @@ fn is_function(symbol: &Sym) -> bool {
 }
 
 /// Of several names for one place, the one that is meant for the world.
-fn rank(symbol: &Sym) -> (u64, bool, bool) {
-    (symbol.st_value(ENDIAN), symbol.st_type() != elf::STT_NOTYPE, symbol.st_bind() == elf::STB_GLOBAL)
+fn rank(symbol: &Sym) -> (usize, bool, bool) {
+    let start = symbol.st_value(ENDIAN) as usize;
+    (start, symbol.st_type() != elf::STT_NOTYPE, symbol.st_bind() == elf::STB_GLOBAL)
 }
 
-fn shares_section(label: &Sym, sections: &SectionTable<'_, Elf>, offset: u64) -> bool {
+fn shares_section(label: &Sym, sections: &SectionTable<'_, Elf>, offset: usize) -> bool {
     let index = object::SectionIndex(label.st_shndx(ENDIAN) as usize);
     sections.section(index).is_ok_and(|section| {
-        let is_code = section.sh_flags(ENDIAN) & u64::from(elf::SHF_EXECINSTR) != 0;
-        is_code && offset.wrapping_sub(section.sh_addr(ENDIAN)) < section.sh_size(ENDIAN)
+        let is_code = section.sh_flags(ENDIAN) as u32 & elf::SHF_EXECINSTR != 0;
+        is_code && offset.wrapping_sub(section.sh_addr(ENDIAN) as usize) < section.sh_size(ENDIAN) as usize
     })
 }

@@ -5,11 +5,11 @@ use super::memory::Memory;
 use super::modules::Maps;
 use super::rows::{Row, Rows};
 use super::sigreturn;
-use crate::arch::Regs;
+use crate::arch::{Regs, strip};
 use core::mem::size_of;
 use gimli::{
     BaseAddresses, CfaRule, EhFrame, EhFrameHdr, Encoding, EndianSlice, Evaluation, EvaluationResult,
-    NativeEndian, Register, RegisterRule, UnwindExpression, UnwindSection, Value,
+    NativeEndian, Register, RegisterRule, UnwindExpression, UnwindSection, Value, Vendor,
 };
 
 /// A place on a stack from which a walk can go on.
@@ -135,13 +135,15 @@ pub(super) fn step(
     }
 }
 
-/// A call of no function at all (a null pointer) has pushed its return address and nothing else.
+/// A call of no function at all (a null pointer) has left its return address and nothing else.
 fn by_jump_to_nowhere(from: &Cursor, maps: &mut Maps, memory: &mut Memory) -> Option<Frame> {
     if !from.exact || maps.is_code(from.pc()) {
         return None;
     }
-    let pc = memory.word(from.sp())?;
-    let sp = from.sp() + size_of::<usize>();
+    let (pc, sp) = match Regs::LINK {
+        Some(link) => (strip(from.regs.0[link]), from.sp()),
+        None => (memory.word(from.sp())?, from.sp() + size_of::<usize>()),
+    };
     maps.is_code(pc.wrapping_sub(1)).then_some(Frame { sp, fp: from.regs.0[Regs::FP], pc })
 }
 
@@ -153,8 +155,13 @@ fn by_frame_pointer(from: &Cursor, maps: &mut Maps, memory: &mut Memory) -> Opti
         return None;
     }
     let fp = memory.word(at)?;
-    let pc = memory.word(at.checked_add(size_of::<usize>())?)?;
-    let sp = at.checked_add(2 * size_of::<usize>())?;
+    let pc = strip(memory.word(at.checked_add(size_of::<usize>())?)?);
+    // Where a call pushes nothing, compilers put the two at the lower end of a frame: there the caller's
+    // stack pointer is its frame pointer.
+    let sp = match Regs::LINK {
+        Some(_) if fp > at => fp,
+        _ => at.checked_add(2 * size_of::<usize>())?,
+    };
     maps.is_code(pc.wrapping_sub(1)).then_some(Frame { sp, fp, pc })
 }
 
@@ -164,7 +171,9 @@ fn by_frame_pointer(from: &Cursor, maps: &mut Maps, memory: &mut Memory) -> Opti
 fn by_tables(from: &Cursor, image: &Image, memory: &mut Memory, rows: &mut Rows) -> Option<Step> {
     let place = from.place(from.exact);
     let Frames { index, entries } = image.frames?;
-    let frames = EhFrame::new(entries, NativeEndian);
+    let mut frames = EhFrame::new(entries, NativeEndian);
+    // Functions there say where they sign return addresses; others do not use that instruction.
+    frames.set_vendor(Vendor::AArch64);
     let bases = BaseAddresses::default().set_eh_frame(entries.as_ptr() as u64);
     let bases = index.map_or(bases.clone(), |index| bases.set_eh_frame_hdr(index.as_ptr() as u64));
     let index =
@@ -198,10 +207,12 @@ fn by_tables(from: &Cursor, image: &Image, memory: &mut Memory, rows: &mut Rows)
             *value = old.recover(*register, rule, cfa)?;
         }
     }
-    if row.register(return_address) == RegisterRule::Undefined {
+    // An interrupted function need not say that the return address is still where the call left it.
+    let is_kept = from.exact && Regs::LINK.is_some();
+    if row.register(return_address) == RegisterRule::Undefined && !is_kept {
         return Some(Step::End);
     }
-    regs.0[Regs::PC] = *regs.0.get(return_address.0 as usize)?;
+    regs.0[Regs::PC] = strip(*regs.0.get(return_address.0 as usize)?);
     Some(Step::To(Cursor { regs, exact }))
 }
 

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
 use super::head::{Source, With};
+use super::target::target;
 use super::{root, shown, target_dir};
 
 /// What every host is compiled with. There is no library here: hosts open it.
@@ -42,7 +43,7 @@ impl Workshop {
         };
         let library =
             fs::canonicalize(&library).map_err(|error| format!("{}: {error}", library.display()))?;
-        let dir = target_dir().join("scenarios");
+        let dir = target_dir().join(target().suffixed("scenarios"));
         fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
         let headers = ["include", "c_host", "c_host/scenarios", "c_host/plugins"]
             .iter()
@@ -108,13 +109,19 @@ impl Workshop {
     }
 }
 
-/// The C or C++ compiler of this machine: what `CC` or `CXX` names, as for make, else what the `cc` package finds.
+/// The C or C++ compiler: the target's; for this machine what `CC` or `CXX` names, as for make, else what the `cc`
+/// package finds.
 pub fn compiler(cpp: bool) -> Command {
+    if !target().tools.is_empty() {
+        let mut command = Command::new(format!("{}{}", target().tools, if cpp { "g++" } else { "gcc" }));
+        command.args(target().flags);
+        return command;
+    }
     // `cc` is made for build scripts, which cargo tells these.
     let machine = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let mut build = cc::Build::new();
     build.target(&machine).host(&machine).opt_level(1).cargo_metadata(false);
-    let found = build.no_default_flags(true).warnings(false).cpp(cpp).get_compiler();
+    let found = build.no_default_flags(true).cpp(cpp).get_compiler();
     // Not its `to_command`, which brings the whole environment into every message.
     let mut command = Command::new(found.path());
     command.args(found.args());
@@ -133,12 +140,13 @@ pub fn takes_flag(flag: &str) -> bool {
 
 /// The directory of what `make lib` builds, which has been done then.
 fn make_lib() -> Result<PathBuf, String> {
-    let output = Command::new("make").args(["-s", "lib"]).current_dir(root()).output();
+    let of_target = format!("TARGET={}", target().name);
+    let output = Command::new("make").args(["-s", "lib", &of_target]).current_dir(root()).output();
     let output = output.map_err(|error| format!("make -s lib: {error}"))?;
     if !output.status.success() {
         return Err(format!("make -s lib failed:\n{}", String::from_utf8_lossy(&output.stderr)));
     }
-    Ok(root().join("target/wharf"))
+    Ok(root().join("target").join(target().suffixed("wharf")))
 }
 
 fn headers_in(dir: &Path) -> Vec<SystemTime> {

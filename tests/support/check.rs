@@ -92,7 +92,7 @@ fn frames(report: &str) -> Result<Vec<Frame<'_>>, String> {
     let mut lines = lines.take_while(|line| !line.is_empty());
     let raw = lines.next().filter(|line| line.starts_with("pcs: ")).ok_or("no raw frames")?;
     if let Some(bad) =
-        raw.split(' ').skip(1).find(|word| !matches_line("[^+]*[+]?0x[0-9a-f]+|[.][.][.]", word))
+        raw.split(' ').skip(1).find(|word| !matches_line("(.*[+])?0x[0-9a-f]+|[.][.][.]", word))
     {
         return Err(format!("bad raw frame: {bad}"));
     }

@@ -1,4 +1,5 @@
-//! The driver of the scenarios: `head` reads what is expected, `build` compiles, `run` runs, `check` compares.
+//! The driver of the scenarios: `head` reads what is expected, `build` compiles for `target`, `run` runs, `check`
+//! compares.
 
 pub mod build;
 pub mod check;
@@ -6,6 +7,7 @@ pub mod head;
 pub mod json;
 pub mod regex;
 pub mod run;
+pub mod target;
 
 use std::fs;
 use std::io::Write;

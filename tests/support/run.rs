@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::build::{Workshop, takes_flag};
 use super::head::{Case, Status};
+use super::target::target;
 use super::{Outcome, check, have_tool};
 
 /// More output than this is a host gone wild.
@@ -76,13 +77,17 @@ fn typed(case: &Case, host: &Path) -> String {
     let env = case.env.iter().map(|(name, value)| format!("{name}={value}"));
     let wrap =
         case.wrap.iter().map(|word| if word.contains(' ') { format!("'{word}'") } else { word.clone() });
+    let runner = target().runner.iter().map(|word| word.to_string());
     let host = std::iter::once(host.display().to_string());
-    env.chain(wrap).chain(host).chain(case.args.iter().cloned()).collect::<Vec<_>>().join(" ")
+    env.chain(wrap).chain(runner).chain(host).chain(case.args.iter().cloned()).collect::<Vec<_>>().join(" ")
 }
 
 fn cannot_run(case: &Case) -> Option<Outcome> {
-    if !case.arch.is_empty() && !case.arch.iter().any(|arch| arch == std::env::consts::ARCH) {
+    if !case.arch.is_empty() && !case.arch.iter().any(|arch| arch == target().arch) {
         return Some(Outcome::Skipped(format!("only for {}", case.arch.join(", "))));
+    }
+    if let Some(why) = target().why_not(&case.name) {
+        return Some(Outcome::Skipped(why.to_string()));
     }
     let has = |need: &String| if need.starts_with('-') { takes_flag(need) } else { have_tool(need) };
     let missing = case.needs.iter().find(|need| !has(need))?;
@@ -94,6 +99,7 @@ fn command(case: &Case, host: &Path, workshop: &Workshop) -> Command {
         .wrap
         .iter()
         .map(PathBuf::from)
+        .chain(target().runner.iter().map(PathBuf::from))
         .chain([host.to_path_buf()])
         .chain(case.args.iter().map(PathBuf::from));
     // The shell only lowers the soft limit: no core files, but a host that wants one can have it.
@@ -144,7 +150,16 @@ fn run(case: &Case, mut command: Command, workshop: &Workshop) -> std::io::Resul
         None => Status::Exit(status.code().expect("it exited or died of a signal")),
     };
     let read = |path| fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    Ok(Ran { status, killed, stdout: read(&out)?, stderr: read(&err)? })
+    Ok(Ran { status, killed, stdout: read(&out)?, stderr: without_runner(read(&err)?) })
+}
+
+/// What the host wrote: its runner says it too when it dies of a signal.
+fn without_runner(text: String) -> String {
+    const LAST_WORD: &str = "qemu: uncaught target signal ";
+    if target().runner.is_empty() {
+        return text;
+    }
+    text.split_inclusive('\n').filter(|line| !line.starts_with(LAST_WORD)).collect()
 }
 
 /// Waits until the child has ended, but leaves it unreaped, so that its number stays its own.

@@ -145,8 +145,8 @@ impl MappedFile {
     pub(crate) fn of(file: &InFile) -> Option<MappedFile> {
         // SAFETY: stat is plain data; a new mapping touches nothing.
         unsafe {
-            let mut stat: libc::stat = core::mem::zeroed();
-            let regular = libc::fstat(file.0, &mut stat) == 0
+            let mut stat: libc::stat64 = core::mem::zeroed();
+            let regular = libc::fstat64(file.0, &mut stat) == 0
                 && stat.st_mode & libc::S_IFMT == libc::S_IFREG
                 && stat.st_size > 0;
             if !regular {
@@ -189,8 +189,9 @@ fn close(fd: i32) {
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) struct AppendFile {
     pub(crate) fd: i32,
-    device: u64,
-    inode: u64,
+    // On 32-bit machines the low halves.
+    device: usize,
+    inode: usize,
 }
 
 impl AppendFile {
@@ -212,10 +213,13 @@ impl AppendFile {
     fn behind(fd: i32) -> Option<(AppendFile, bool)> {
         // SAFETY: stat is plain data.
         let stat = unsafe {
-            let mut stat: libc::stat = core::mem::zeroed();
-            (libc::fstat(fd, &mut stat) == 0).then_some(stat)?
+            let mut stat: libc::stat64 = core::mem::zeroed();
+            (libc::fstat64(fd, &mut stat) == 0).then_some(stat)?
         };
-        Some((AppendFile { fd, device: stat.st_dev as u64, inode: stat.st_ino as u64 }, stat.st_nlink > 0))
+        Some((
+            AppendFile { fd, device: stat.st_dev as usize, inode: stat.st_ino as usize },
+            stat.st_nlink > 0,
+        ))
     }
 
     /// Whether the descriptor is still this file, and the file is still somewhere to be found. `[sig]`
@@ -232,11 +236,11 @@ impl AppendFile {
 
     /// As words for a static; never all zero.
     pub(crate) fn to_words(self) -> [usize; 3] {
-        [self.fd as usize + 1, self.device as usize, self.inode as usize]
+        [self.fd as usize + 1, self.device, self.inode]
     }
 
     pub(crate) fn from_words([fd, device, inode]: [usize; 3]) -> Option<AppendFile> {
-        Some(AppendFile { fd: fd.checked_sub(1)? as i32, device: device as u64, inode: inode as u64 })
+        Some(AppendFile { fd: fd.checked_sub(1)? as i32, device, inode })
     }
 }
 

@@ -48,8 +48,8 @@ struct Query {
 }
 
 impl MapsFile {
-    /// The main thread's file, which takes half as long to open as the calling thread's; that one if the
-    /// main thread has ended. `[sig]`
+    /// The main thread's file, which takes half as long to open as the calling thread's, and which emulators
+    /// of other processors have alone; the thread's if the main thread has ended. `[sig]`
     pub(crate) fn open() -> Option<MapsFile> {
         let of_main = InFile::open(c"/proc/self/maps").map(MapsFile);
         let here = MapsFile::open as *const () as usize;

@@ -1,5 +1,6 @@
 //! Linux, glibc or musl.
 
+mod context;
 mod environment;
 mod io;
 mod limits;
@@ -12,6 +13,7 @@ mod thread;
 mod time;
 mod trap;
 
+pub(crate) use context::*;
 pub(crate) use environment::*;
 pub(crate) use io::*;
 pub(crate) use loader::*;

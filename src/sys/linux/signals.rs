@@ -5,7 +5,8 @@ use core::ptr;
 
 pub(crate) use libc::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV};
 
-use crate::arch::{self, Delivery, Regs};
+use super::context::{held_back, hold_back};
+use crate::arch::{self, Delivery};
 
 /// The kernel's set of signals.
 const SET_BYTES: usize = 8;
@@ -13,6 +14,15 @@ const SET_BYTES: usize = 8;
 /// What is done about a signal.
 #[derive(Clone, Copy)]
 pub(crate) struct Action(libc::sigaction);
+
+/// As the kernel has it.
+#[repr(C)]
+struct KernelAction {
+    handler: usize,
+    flags: usize,
+    restorer: usize,
+    mask: [u32; 2],
+}
 
 /// Who gets a signal.
 #[derive(Clone, Copy, PartialEq)]
@@ -66,9 +76,14 @@ impl Action {
         self.install(signal);
         if self.0.sa_flags & RESTORER == 0 && !matches!(self.receiver(), Receiver::Handler(_)) {
             // SAFETY: the head of libc's set is the kernel's.
-            let mask = unsafe { (&raw const self.0.sa_mask).cast::<u64>().read_unaligned() };
-            let action = [self.0.sa_sigaction as u64, self.0.sa_flags as u64, 0, mask];
-            // SAFETY: the kernel's struct: handler, flags, restorer, set; no handler is called.
+            let mask = unsafe { (&raw const self.0.sa_mask).cast::<[u32; 2]>().read_unaligned() };
+            let action = KernelAction {
+                handler: self.0.sa_sigaction,
+                flags: self.0.sa_flags as usize,
+                restorer: 0,
+                mask,
+            };
+            // SAFETY: no handler is called.
             unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, &action, 0, SET_BYTES) };
         }
     }
@@ -103,40 +118,11 @@ impl Action {
         let own = if self.is_nodefer() { 0 } else { bit(delivery.signal) };
         // SAFETY: the context is the system's.
         unsafe {
-            let set = interrupted_mask(delivery)
-                | first_word(&self.0.sa_mask)
-                | own
-                | if holds { pending() } else { 0 };
+            let held = if holds { pending() } else { 0 };
+            let set = held_back(delivery) | first_word(&self.0.sa_mask) | own | held;
             libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_SETMASK, &set, 0, SET_BYTES);
         }
     }
-}
-
-/// The signals that the interrupted thread held back, and will again when the handler has returned.
-///
-/// # Safety
-/// The delivery's context is the system's.
-pub(crate) unsafe fn interrupted_mask(delivery: &Delivery) -> u64 {
-    // SAFETY: as the caller says.
-    first_word(unsafe { &(*(delivery.context as *const libc::ucontext_t)).uc_sigmask })
-}
-
-/// Changes them.
-///
-/// # Safety
-/// The delivery's context is the system's.
-pub(crate) unsafe fn set_interrupted_mask(delivery: &Delivery, mask: u64) {
-    let context = delivery.context as *mut libc::ucontext_t;
-    // SAFETY: as the caller says; the head of libc's set is the kernel's.
-    unsafe { (&raw mut (*context).uc_sigmask).cast::<u64>().write_unaligned(mask) }
-}
-
-/// As [`interrupted_mask`], of the `ucontext_t` at `context`, if that can be read.
-pub(crate) fn kept_mask(context: usize) -> Option<u64> {
-    let at = context.checked_add(core::mem::offset_of!(libc::ucontext_t, uc_sigmask))?;
-    // SAFETY: it can be read.
-    (super::readable(at) && super::readable(at + SET_BYTES - 1))
-        .then(|| unsafe { (at as *const u64).read_unaligned() })
 }
 
 /// What the kernel knows of libc's set.
@@ -175,48 +161,6 @@ impl Cause {
     }
 }
 
-/// DWARF numbers in the order of the context.
-#[cfg(target_arch = "x86_64")]
-const ORDER: [usize; 17] = [8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, Regs::SP, Regs::PC];
-
-/// The registers of what was interrupted.
-///
-/// # Safety
-/// The delivery's context is the system's.
-#[cfg(target_arch = "x86_64")]
-pub(crate) unsafe fn interrupted(delivery: &Delivery) -> Regs {
-    let mut regs = Regs([0; 17]);
-    // SAFETY: as the caller says.
-    let saved = unsafe { &(*(delivery.context as *const libc::ucontext_t)).uc_mcontext.gregs };
-    for (&register, &value) in ORDER.iter().zip(saved) {
-        regs.0[register] = value as usize;
-    }
-    regs
-}
-
-/// Has the interrupted thread go on with a jump to `f(a, b)`, on the stack that it is on.
-///
-/// # Safety
-/// The delivery's context is the system's, and `f` may be jumped to.
-#[cfg(target_arch = "x86_64")]
-pub(crate) unsafe fn go_on_with(delivery: &Delivery, f: usize, a: usize, b: usize) {
-    /// Direction, single step and alignment check: off, as the ABI wants them at a function's start.
-    const FLAGS: i64 = 0x400 | 0x100 | 0x40000;
-    // SAFETY: as the caller says.
-    unsafe {
-        let context = &mut (*(delivery.context as *mut libc::ucontext_t)).uc_mcontext;
-        context.gregs[libc::REG_RIP as usize] = f as i64;
-        context.gregs[libc::REG_RDI as usize] = a as i64;
-        context.gregs[libc::REG_RSI as usize] = b as i64;
-        context.gregs[libc::REG_EFL as usize] &= !FLAGS;
-        if !context.fpregs.is_null() {
-            // No exception pending, no register in use.
-            (*context.fpregs).swd = 0;
-            (*context.fpregs).ftw = 0;
-        }
-    }
-}
-
 /// Ends the process by this very signal, with its default action, when the handler has returned: by
 /// then the registers are those of the fault, and the thread is its own. What else has come does not strike first.
 ///
@@ -229,87 +173,13 @@ pub(crate) unsafe fn die_by_default(delivery: &Delivery) {
     // SAFETY: sends to ourselves what we were sent; the mask is in the context, which is the system's.
     unsafe {
         let others = pending() & !(1 << (signal - 1));
-        set_interrupted_mask(delivery, interrupted_mask(delivery) | others);
+        hold_back(delivery, held_back(delivery) | others);
         let queue = || libc::syscall(libc::SYS_rt_tgsigqueueinfo, pid, tid, signal, delivery.info);
         // valgrind takes a fault's `siginfo` for a fault of its own.
         if arch::is_in_valgrind() || queue() != 0 {
             libc::syscall(libc::SYS_tgkill, pid, tid, signal);
         }
     }
-}
-
-/// The kernel's frame of a signal on x86-64: return address, `struct ucontext`, `siginfo_t`.
-#[cfg(target_arch = "x86_64")]
-mod frame {
-    pub(super) const CONTEXT: usize = 8;
-    pub(super) const CONTEXT_BYTES: usize = 304;
-    pub(super) const INFO: usize = CONTEXT + CONTEXT_BYTES;
-    pub(super) const BYTES: usize = INFO + 128;
-    /// What a function may use below its stack pointer.
-    pub(super) const RED_ZONE: usize = 128;
-    /// Room for the handler's first steps.
-    pub(super) const ROOM: usize = 512;
-    /// In the floating-point state: whether there is more of it, and how much.
-    pub(super) const MAGIC_AT: usize = 464;
-    pub(super) const MAGIC: u32 = 0x4650_5853;
-    pub(super) const LEAST_FP_BYTES: usize = 512;
-}
-
-/// Whether the system called the handler, and not another handler of the host's.
-pub(crate) fn is_from_system(delivery: &Delivery) -> bool {
-    delivery.context == delivery.sp + frame::CONTEXT
-}
-
-/// If the handler runs on the alternate stack, and was called by the system, moves the signal's frame
-/// to the stack that was interrupted, as if the system had put it there. False if there is no room.
-///
-/// # Safety
-/// The delivery's context is the system's.
-#[cfg(target_arch = "x86_64")]
-pub(crate) unsafe fn move_to_interrupted_stack(delivery: &mut Delivery) -> bool {
-    use frame::*;
-    // SAFETY: the frame is the kernel's if the context stands in it; the new one is written where the
-    // kernel says that it can be.
-    unsafe {
-        let context = delivery.context as *mut libc::ucontext_t;
-        let alternate = &(*context).uc_stack;
-        let within = |sp: usize| sp.wrapping_sub(alternate.ss_sp as usize) < alternate.ss_size;
-        let interrupted = (*context).uc_mcontext.gregs[libc::REG_RSP as usize] as usize;
-        if !is_from_system(delivery) || !within(delivery.sp) || within(interrupted) {
-            return true;
-        }
-        let state = (*context).uc_mcontext.fpregs as usize;
-        let word = |at: usize| ((state + MAGIC_AT + at) as *const u32).read_unaligned();
-        let state_bytes = match state {
-            0 => 0,
-            _ if word(0) == MAGIC => word(4) as usize,
-            _ => LEAST_FP_BYTES,
-        };
-        let new_state = (interrupted - RED_ZONE - state_bytes) & !63;
-        // As a call leaves it: 8 above a multiple of 16.
-        let new = ((new_state - BYTES) & !15) - 8;
-        let page = super::page_bytes();
-        let mut places = (new - ROOM..interrupted).step_by(page).chain([interrupted - RED_ZONE]);
-        if !places.all(|at| writable(at)) {
-            return false;
-        }
-        ptr::copy_nonoverlapping(state as *const u8, new_state as *mut u8, state_bytes);
-        ptr::copy_nonoverlapping(delivery.sp as *const u8, new as *mut u8, BYTES);
-        let context = (new + CONTEXT) as *mut libc::ucontext_t;
-        if state != 0 {
-            (*context).uc_mcontext.fpregs = new_state as *mut _;
-        }
-        delivery.sp = new;
-        delivery.info = new + INFO;
-        delivery.context = context as usize;
-        true
-    }
-}
-
-/// Whether the eight bytes at `addr` can be written, asked of the kernel, which overwrites them.
-unsafe fn writable(addr: usize) -> bool {
-    // SAFETY: no set is given: the mask stays as it is, and is written.
-    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, libc::SIG_BLOCK, 0, addr & !7, SET_BYTES) == 0 }
 }
 
 /// The calling thread's alternate stack.

@@ -67,8 +67,12 @@ fn before(signal: c_int) -> Action {
 
 extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     arch::allow_misaligned();
-    let delivery =
-        Delivery { sp: 0, signal: signal as usize, info: info as usize, context: context as usize };
+    let delivery = Delivery {
+        signal: signal as usize,
+        info: info as usize,
+        context: context as usize,
+        ..Delivery::default()
+    };
     // SAFETY: set before this handler was.
     let landing = unsafe { core::mem::transmute::<usize, LandingFn>(LANDING.load(Ordering::Relaxed)) };
     // SAFETY: the delivery is the system's.
