@@ -326,7 +326,7 @@ static NOINLINE void falls(int depth)
         nil();
     else
         falls(depth - 1);
-    frame[0] = 1;
+    CHECK_EQ(frame[0], (char)depth);
 }
 
 static void on_usr1(UNUSED int signal)
@@ -395,6 +395,7 @@ static void masks(void)
     struct sigaction action;
     memset(&action, 0, sizeof action);
     sigaddset(&action.sa_mask, SIGHUP);
+    action.sa_flags = SA_SIGINFO; /* on i386 the system's frame is another without */
     action.sa_handler = on_usr1;
     CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);
     action.sa_handler = on_usr2;
