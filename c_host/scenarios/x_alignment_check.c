@@ -1,7 +1,7 @@
 /* AlignmentCheck: a callback that has the processor fault on misaligned accesses (RFLAGS.AC) dies with a report like any
  * other, and a try gets what it does: wharf and the C library make such accesses themselves.
  * source: ours
- * arch: x86_64
+ * arch: x86_64 x86
  * case misaligned
  * args: misaligned
  * status: signal SIGBUS
@@ -52,13 +52,21 @@ static int with(const char *option)
 /* Inline, so that no call follows which is the library's or libc's. */
 static inline __attribute__((always_inline)) void check_alignment(void)
 {
+#ifdef __x86_64__
     __asm__ volatile("sub $128, %%rsp\n\tpushfq\n\torl $0x40000, (%%rsp)\n\tpopfq\n\tadd $128, %%rsp" ::: "memory", "cc");
+#else
+    __asm__ volatile("pushfl\n\torl $0x40000, (%%esp)\n\tpopfl" ::: "memory", "cc");
+#endif
 }
 
 static int is_checked(void)
 {
     unsigned long flags;
+#ifdef __x86_64__
     __asm__ volatile("sub $128, %%rsp\n\tpushfq\n\tpop %0\n\tadd $128, %%rsp" : "=r"(flags)::"memory", "cc");
+#else
+    __asm__ volatile("pushfl\n\tpop %0" : "=r"(flags)::"memory", "cc");
+#endif
     return (flags & 0x40000) != 0;
 }
 

@@ -79,10 +79,10 @@ pub struct wharf_config {
     /// and the thread goes on. It is cut to the try, as by `siglongjmp`: no destructor runs, locks stay
     /// held, what was deferred in scopes inside the try is dropped; what was deferred in the try's own
     /// function runs. Signals are held back as in the callback, also where the fault is in a signal handler
-    /// that has interrupted it on its own stack, unless a frame between has no unwind tables,
-    /// or on i386 a handler there no `SA_SIGINFO`. The try must stand on the same managed stack: not beyond `wharf_on_host`. A fault
-    /// on the host's own stack, one whose stack pointer points nowhere, a signal that was sent, and `abort`
-    /// are not caught. Else `WHARF_EINVAL`.
+    /// that has interrupted it on its own stack, unless a frame between has no unwind tables, or on i386 a
+    /// handler there no `SA_SIGINFO`. The try must stand on the same managed stack: not beyond
+    /// `wharf_on_host`. A fault on the host's own stack, one whose stack pointer points nowhere, a signal
+    /// that was sent, and `abort` are not caught. Else `WHARF_EINVAL`.
     pub fault_policy: u32,
     /// Zero.
     pub reserved: [u64; 4],
