@@ -77,11 +77,14 @@ const QEMU: &[(&str, &str)] = &[
     ("FaultHandlers/overflow_host", REQUEUED),
     ("FaultHandlers/ignored", REQUEUED),
     ("FaultHandlers/later_chains", REQUEUED),
+    ("FaultPanic/masks", NO_VDSO),
     ("FaultPanic/no_try", REQUEUED),
     ("FaultPanic/out", REQUEUED),
     ("FaultStorm/default", REQUEUED),
     ("FaultStorm/mixed", REQUEUED),
     ("FaultStorm/panics", REQUEUED),
+    ("ReportHook/raises_fault", REQUEUED),
+    ("SigabrtJumps/overflow", REQUEUED),
     ("Signals/fault_in_handler", REQUEUED),
 ];
 
