@@ -80,11 +80,11 @@ pub(crate) struct Area {
     own: Own,
     /// Whether plumbing is printed too.
     shows_plumbing: bool,
+    /// Of the frame that a walk has come to, as [`Shown::past`].
+    past: Option<usize>,
     lines: Lines,
     maps: Maps,
     last: [Shown; HALF],
-    /// Of the frame that a walk has come to, as [`Shown::past`].
-    past: Option<usize>,
 }
 
 /// A frame as it is printed.
