@@ -67,6 +67,8 @@ const QEMU: &[(&str, &str)] = &[
     ("Limits", RLIMIT),
     ("Failures", STATUS),
     ("Reload", STATUS),
+    ("Unload/reload", STATUS),
+    ("Unload/ended_unseen", STATUS),
     ("Copies/reload", RELOAD),
     ("Fork", "the emulator can make no thread in the child of a program that has several"),
     ("Fault/segv", REQUEUED),
@@ -83,6 +85,16 @@ const QEMU: &[(&str, &str)] = &[
     ("FaultStorm/mixed", REQUEUED),
     ("FaultStorm/panics", REQUEUED),
     ("Signals/fault_in_handler", REQUEUED),
+    ("Fault/forked", REQUEUED),
+    ("Fault/enormous_frame", REQUEUED),
+    ("FaultStorm/outside", REQUEUED),
+    ("WholeReport/fault_", REQUEUED),
+    ("WholeReport/panic_deleted", EXEC),
+    ("WholeReport/panic_replaced", EXEC),
+    ("WholeReport/panic_path", EXEC),
+    ("WholeReport/panic_no_memory", RLIMIT),
+    ("LongjmpLoop/ever_shallower", SLOW),
+    ("PanicInfo/all", SLOW),
 ];
 
 const SANITIZER: &str = "there is no room for a sanitizer's address space in the emulator";
@@ -93,6 +105,7 @@ const EXEC: &str = "a program that starts another needs the system to know the e
 const SECCOMP: &str = "the emulator refuses seccomp";
 const RLIMIT: &str = "the emulator takes no limits of address space";
 const STATUS: &str = "what /proc says of memory is the emulator's";
+const SLOW: &str = "open: the emulator is too slow for the time that is given";
 const REQUEUED: &str = "the emulator takes a fault that is queued again for one of its own, and gives up";
 
 const RELOAD: &str = "open: beside other copies, a reloaded one finds what the last one left in its TLS word";
