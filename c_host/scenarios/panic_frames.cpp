@@ -6,6 +6,7 @@
  * cflags: -fno-inline
  * source: DESIGN.md decision 4; SCENARIOS O16
  * stdout: OK
+ * timeout: 60
  * case main
  * args: main
  * case thread

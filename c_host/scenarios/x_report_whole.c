@@ -118,7 +118,7 @@
  * case panic_path
  * args: panic path
  * status: signal SIGABRT
- * stderr~ ^panic: BOOM\n\ngoroutine [0-9]+ \[running, locked to thread\]:\npcs: .* whole\?\?\[31m\?\.[0-9]+\+0x
+ * stderr~ ^panic: BOOM\n\ngoroutine [0-9]+ \[running, locked to thread\]:\npcs: .* whole(\?|\\012)\?\[31m\?\.[0-9]+\+0x
  * frames: boom wharf_call host_thread <libc> <libc> <end>
  */
 #include "scenario.h"

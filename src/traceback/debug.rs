@@ -28,7 +28,7 @@ pub(super) fn sections(file: &[u8]) -> Option<SectionTable<'_, Elf>> {
 /// As [`section`].
 pub(super) fn section_of<'a>(sections: &SectionTable<'a, Elf>, file: &'a [u8], name: &[u8]) -> &'a [u8] {
     let found = sections.section_by_name(ENDIAN, name).map(|(_, section)| section);
-    let found = found.filter(|section| section.sh_flags(ENDIAN) as u32 & elf::SHF_COMPRESSED == 0);
+    let found = found.filter(|section| section.sh_flags(ENDIAN) as usize & elf::SHF_COMPRESSED as usize == 0);
     found.and_then(|section| section.data(ENDIAN, file).ok()).unwrap_or_default()
 }
 

@@ -132,7 +132,7 @@ fn rank(symbol: &Sym) -> (usize, bool, bool) {
 fn shares_section(label: &Sym, sections: &SectionTable<'_, Elf>, offset: usize) -> bool {
     let index = object::SectionIndex(label.st_shndx(ENDIAN) as usize);
     sections.section(index).is_ok_and(|section| {
-        let is_code = section.sh_flags(ENDIAN) as u32 & elf::SHF_EXECINSTR != 0;
+        let is_code = section.sh_flags(ENDIAN) as usize & elf::SHF_EXECINSTR as usize != 0;
         is_code && offset.wrapping_sub(section.sh_addr(ENDIAN) as usize) < section.sh_size(ENDIAN) as usize
     })
 }

@@ -30,6 +30,7 @@ pub(super) struct Cursor {
 }
 
 /// What lies beyond a frame.
+#[allow(clippy::large_enum_variant)] // Nothing is allocated here.
 pub(super) enum Step {
     /// The caller; its PC is exact when the frame left was a signal's.
     To(Cursor),

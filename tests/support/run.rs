@@ -108,8 +108,12 @@ fn command(case: &Case, host: &Path, workshop: &Workshop) -> Command {
         .args(["-c", "ulimit -S -c 0; exec \"$@\"", "sh"])
         .arg(line.next().expect("the host at least"))
         .args(line);
-    // SAFETY: the closure makes system calls only.
+    // SAFETY: the closures make system calls only.
     unsafe { command.pre_exec(default_signals) };
+    if !target().runner.is_empty() {
+        // SAFETY: as above.
+        unsafe { command.pre_exec(no_huge_pages) };
+    }
     command.env("WHARF_LIB", &workshop.library).env("SCENARIO_DIR", &workshop.dir).env("LC_ALL", "C");
     for (name, value) in &case.env {
         if value.is_empty() {
@@ -133,6 +137,13 @@ fn default_signals() -> std::io::Result<()> {
         libc::sigemptyset(&mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &none, std::ptr::null_mut());
     }
+    Ok(())
+}
+
+/// An emulator does not hand on that a host wants none for its stacks.
+fn no_huge_pages() -> std::io::Result<()> {
+    // SAFETY: of numbers.
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
     Ok(())
 }
 

@@ -67,6 +67,9 @@ const QEMU: &[(&str, &str)] = &[
     ("Limits", RLIMIT),
     ("Failures", STATUS),
     ("Reload", STATUS),
+    ("ThreadExit", STATUS),
+    ("Unload/reload", STATUS),
+    ("Unload/ended_unseen", STATUS),
     ("Copies/reload", RELOAD),
     ("Fork", "the emulator can make no thread in the child of a program that has several"),
     ("Fault/segv", REQUEUED),
@@ -86,6 +89,19 @@ const QEMU: &[(&str, &str)] = &[
     ("ReportHook/raises_fault", REQUEUED),
     ("SigabrtJumps/overflow", REQUEUED),
     ("Signals/fault_in_handler", REQUEUED),
+    ("Fault/forked", REQUEUED),
+    ("Fault/enormous_frame", REQUEUED),
+    ("FaultStorm/outside", REQUEUED),
+    ("TraceLines/fault", REQUEUED),
+    ("WholeReport/fault_", REQUEUED),
+    ("WholeReport/panic_deleted", EXEC),
+    ("WholeReport/panic_replaced", EXEC),
+    ("WholeReport/panic_path", EXEC),
+    ("WholeReport/panic_no_memory", RLIMIT),
+    ("LongjmpLoop/ever_shallower", SLOW),
+    ("PanicInfo/all", SLOW),
+    ("Stderr/full_pipe", FULL_PIPE),
+    ("Stderr/full_eight", FULL_PIPE),
 ];
 
 const SANITIZER: &str = "there is no room for a sanitizer's address space in the emulator";
@@ -95,7 +111,9 @@ const NO_VDSO: &str = "without a vDSO, the frame that a handler returns to is in
 const EXEC: &str = "a program that starts another needs the system to know the emulator";
 const SECCOMP: &str = "the emulator refuses seccomp";
 const RLIMIT: &str = "the emulator takes no limits of address space";
-const STATUS: &str = "what /proc says of memory is the emulator's";
+const STATUS: &str = "what /proc says of memory and threads is the emulator's";
+const SLOW: &str = "open: the emulator is too slow for the time that is given";
+const FULL_PIPE: &str = "open: it outlasts its six seconds; the emulator writes to the full pipe, too";
 const REQUEUED: &str = "the emulator takes a fault that is queued again for one of its own, and gives up";
 
 const RELOAD: &str = "open: beside other copies, a reloaded one finds what the last one left in its TLS word";

@@ -47,7 +47,7 @@ pub(crate) fn was_late() -> bool {
 
 /// Reads a whole small file, as much as fits. The number of bytes read. `[sig]`
 pub(crate) fn read_file(path: &CStr, into: &mut [u8]) -> usize {
-    let Some(fd) = open_readonly(path) else { return 0 };
+    let Some(fd) = open(path, libc::O_RDONLY) else { return 0 };
     let mut len = 0;
     while len < into.len() {
         let rest = &mut into[len..];
@@ -172,10 +172,11 @@ impl Drop for MappedFile {
     }
 }
 
-fn open_readonly(path: &CStr) -> Option<i32> {
-    let flags = libc::O_RDONLY | libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NONBLOCK;
+/// `how`: to be read or written.
+fn open(path: &CStr, how: i32) -> Option<i32> {
+    let flags = how | libc::O_CLOEXEC | libc::O_NOCTTY | libc::O_NONBLOCK | libc::O_LARGEFILE;
     // SAFETY: the path is a C string.
-    let fd = unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0) };
+    let fd = unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0o600) };
     (fd >= 0).then_some(fd as i32)
 }
 
@@ -197,16 +198,8 @@ pub(crate) struct AppendFile {
 impl AppendFile {
     /// Opens it, made if it is not there, for its owner alone. `[sig]`
     pub(crate) fn open(path: &CStr) -> Option<AppendFile> {
-        let flags = libc::O_WRONLY
-            | libc::O_APPEND
-            | libc::O_CREAT
-            | libc::O_CLOEXEC
-            | libc::O_NOCTTY
-            | libc::O_NONBLOCK;
-        // SAFETY: the path is a C string.
-        let fd = unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0o600) };
-        let opened = (fd >= 0).then(|| AppendFile::behind(fd as i32));
-        opened.flatten().map(|(file, _)| file)
+        let fd = open(path, libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT)?;
+        AppendFile::behind(fd).map(|(file, _)| file)
     }
 
     /// What stands behind a descriptor, and whether it has a name still.
@@ -249,7 +242,7 @@ pub(crate) struct InFile(i32);
 
 impl InFile {
     pub(crate) fn open(path: &CStr) -> Option<InFile> {
-        open_readonly(path).map(InFile)
+        open(path, libc::O_RDONLY).map(InFile)
     }
 
     /// Reads the next piece into the front of `into`; 0 at the end, or when it cannot be read.

@@ -61,9 +61,9 @@ impl MapsFile {
 
     /// Asks what is mapped at `addr`; its path goes to the front of `text`, where there is room, or none
     /// is wanted. `[sig]`
-    #[allow(clippy::unnecessary_cast)] // libc's request is an int in musl.
     pub(crate) fn ask(&self, addr: usize, text: &mut [u8]) -> Asked {
-        const PROCMAP_QUERY: u64 = libc::_IOWR::<Query>(b'f' as u32, 17) as u64;
+        // A word, as all that a system call takes.
+        const PROCMAP_QUERY: usize = libc::_IOWR::<Query>(b'f' as u32, 17) as usize;
         const READABLE: u64 = 1;
         const EXECUTABLE: u64 = 4;
         let mut query = Query {
