@@ -264,3 +264,31 @@ fn nothing_is_left_unfinished() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// Nothing else lies there, and no build leaves anything.
+#[test]
+fn the_top_level_has_its_entries_and_no_others() {
+    const ENTRIES: [&str; 18] = [
+        ".ci",
+        ".git",
+        ".gitignore",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "Makefile",
+        "README.md",
+        "c_host",
+        "cbindgen.toml",
+        "include",
+        "rustfmt.toml",
+        "src",
+        "target",
+        "tests",
+    ];
+    let there = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let others: Vec<String> = there.filter(|name| !ENTRIES.contains(&name.as_str())).collect();
+    assert!(others.is_empty(), "{others:?}");
+}

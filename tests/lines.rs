@@ -125,14 +125,23 @@ fn compile([c, cpp]: [&str; 2], flags: &str, after: &[&str], dir: &Path) -> Resu
     fs::create_dir_all(dir).map_err(|error| error.to_string())?;
     let host = dir.join("host");
     let library = dir.join("trace_lines_library.so");
-    let common = ["-fno-optimize-sibling-calls", "-D_GNU_SOURCE", "-pthread", "-Iinclude", "-Ic_host"];
+    let common = ["-fno-optimize-sibling-calls", "-D_GNU_SOURCE", "-pthread"];
+    let [include, c_host] = ["include", "c_host"].map(|name| root().join(name));
     for (compiler, source, more, out) in [
         (cpp, "trace_lines.cpp", &["-ldl"][..], &host),
         (c, "trace_lines_library.c", &["-shared", "-fPIC"], &library),
     ] {
         let mut command = Command::new(compiler);
-        command.current_dir(root()).args(common).args(flags.split(' '));
-        command.arg(format!("c_host/scenarios/{source}")).args(more).arg("-o").arg(out);
+        // Split debug information goes to where the compiler runs.
+        command
+            .current_dir(dir)
+            .args(common)
+            .args(flags.split(' '))
+            .arg("-I")
+            .arg(&include)
+            .arg("-I")
+            .arg(&c_host);
+        command.arg(c_host.join("scenarios").join(source)).args(more).arg("-o").arg(out);
         run(&mut command)?;
         for step in after {
             let step = step.replace("HOST", out.to_str().expect("the path is text"));
