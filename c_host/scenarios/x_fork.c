@@ -25,6 +25,8 @@
  * args: storm
  * case stop_storm
  * args: stop_storm
+ * case while_stopping
+ * args: while_stopping
  * case panic_in_child
  * args: panic_in_child
  */
@@ -280,6 +282,22 @@ static void *stop_and_start_all_the_time(UNUSED void *arg)
     return NULL;
 }
 
+/* Whatever was left by the parent's start and stop, here a stop means that nothing is. */
+static void stop_and_start_larger(void)
+{
+    wharf_config config = WHARF_CONFIG_INIT;
+    config.callback_stack_bytes = 16 << 20;
+    wharf_attach_options options = WHARF_ATTACH_OPTIONS_INIT;
+    options.touch_bytes = 12 << 20;
+    while (W->stop(WHARF_NEVER) == WHARF_OK)
+        ;
+    CHECK_EQ(W->running(), 0);
+    CHECK_EQ(W->start(&config), WHARF_OK);
+    CHECK_EQ(W->attach(&options), WHARF_OK);
+    CHECK_EQ(W->stop(WHARF_NEVER), WHARF_OK);
+    CHECK_EQ(W->running(), 0);
+}
+
 /* The child finds the runtime in whatever state, and can always make it run. */
 static void stop_storm_case(void)
 {
@@ -294,11 +312,53 @@ static void stop_storm_case(void)
             call(count, &calls);
             on_thread(call_on_new_thread, &calls);
             CHECK_EQ(calls, 2);
+            stop_and_start_larger();
             _exit(0);
         }
         wait_for(child, 0);
     }
     stay = 0;
+    join(stopper);
+}
+
+static void *stop_in_vain(UNUSED void *arg)
+{
+    CHECK_EQ(W->stop(WHARF_NEVER), WHARF_OK);
+    return NULL;
+}
+
+static void *stay_inside(UNUSED void *arg)
+{
+    call(sit, NULL);
+    return NULL;
+}
+
+/* A stop waits for a callback: in the child both are gone, and the runtime runs with the start that it had. */
+static void while_stopping_case(void)
+{
+    CHECK_EQ(W->start(NULL), WHARF_OK);
+    stay = 1;
+    pthread_t insider = spawn(0, stay_inside, NULL);
+    while (__atomic_load_n(&ready, __ATOMIC_SEQ_CST) == 0)
+        usleep(1000);
+    pthread_t stopper = spawn(0, stop_in_vain, NULL);
+    while (W->running())
+        usleep(1000);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(20);
+        int calls = 0;
+        CHECK_EQ(W->running(), 1);
+        call(count, &calls);
+        CHECK_EQ(calls, 1);
+        CHECK_EQ(W->stop(WHARF_NEVER), WHARF_OK);
+        CHECK_EQ(W->running(), 0);
+        stop_and_start_larger();
+        _exit(0);
+    }
+    wait_for(child, 0);
+    stay = 0;
+    join(insider);
     join(stopper);
 }
 
@@ -316,6 +376,8 @@ int main(int argc, char **argv)
         storm_case();
     else if (is_case(argv, "stop_storm"))
         stop_storm_case();
+    else if (is_case(argv, "while_stopping"))
+        while_stopping_case();
     else {
         int calls = 0;
         call(count, &calls);

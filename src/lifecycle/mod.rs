@@ -63,6 +63,7 @@ const NONE: usize = usize::MAX;
 
 /// Whether callbacks are possible now.
 pub(crate) fn running() -> bool {
+    fork::look_once();
     DOOR.state() == RUNNING
 }
 
@@ -82,6 +83,9 @@ pub(crate) fn state() -> (&'static str, Option<&'static str>) {
 pub(crate) fn start(config: Config<'_>) -> Result<(), Status> {
     fork::watch();
     let mut runtime = lock()?;
+    if fork::left_a_stop() {
+        take_away(&mut runtime);
+    }
     if running() {
         if let Some(field) = conflict(&config, runtime.starts) {
             REFUSED.store(field, Ordering::Relaxed);
@@ -96,7 +100,10 @@ pub(crate) fn start(config: Config<'_>) -> Result<(), Status> {
     if runtime.starts == 0 {
         // From here on `dlclose` unloads nothing. Not at a lazy start, and not before the state is told:
         // a first call may not wait for the loader's lock. Without it the runtime runs as after such a call.
-        runtime.own = sys::self_reference(start as *const _).map_err(|()| WHARF_ENOMEM)?;
+        // There is one if a fork has met another thread's start or stop.
+        if runtime.own.is_none() {
+            runtime.own = sys::self_reference(start as *const _).map_err(|()| WHARF_ENOMEM)?;
+        }
         report::set_upstairs(&UPSTAIRS);
         config.report.set();
         if config.signals != WHARF_SIGNALS_NONE {
@@ -255,6 +262,10 @@ pub(crate) fn looking(look: impl FnOnce()) {
 pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> {
     fork::look();
     let mut runtime = LOCK.take(until_ns).map_err(refused)?;
+    if fork::left_a_stop() {
+        take_away(&mut runtime);
+        return Ok(runtime.own.take());
+    }
     DOOR.must_run()?;
     if runtime.starts > 1 {
         runtime.starts -= 1;
@@ -263,6 +274,16 @@ pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> 
     if !gates::shut(until_ns) {
         return Err(WHARF_TIMEOUT);
     }
+    take_away(&mut runtime);
+    let own = runtime.own.take();
+    DOOR.set(STOPPED);
+    DOOR.end_taking();
+    Ok(own)
+}
+
+/// Undoes what a start has made, but for the library's reference on itself. Where a fork has met it half
+/// done, the child does all of it again.
+fn take_away(runtime: &mut Runtime) {
     gmp::getm().into_iter().for_each(signal::take_back);
     signal::uninstall();
     // Else a thread whose end nobody has seen would keep the table.
@@ -277,10 +298,6 @@ pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> 
     runtime.hook.take();
     report::forget();
     runtime.starts = 0;
-    let own = runtime.own.take();
-    DOOR.set(STOPPED);
-    DOOR.end_taking();
-    Ok(own)
 }
 
 /// Whether the process exits: then the library's finaliser does not mean an unloading.
