@@ -25,6 +25,10 @@
  * args: storm
  * case stop_storm
  * args: stop_storm
+ * case new_thread_first
+ * args: new_thread_first
+ * case new_thread_first_inside
+ * args: new_thread_first_inside
  * case while_stopping
  * args: while_stopping
  * case panic_in_child
@@ -321,6 +325,28 @@ static void stop_storm_case(void)
     join(stopper);
 }
 
+static void *look_and_stop(void *bound)
+{
+    int calls = 0;
+    call(count, &calls);
+    CHECK_EQ(stats().threads_bound, (uintptr_t)bound + 1);
+    CHECK_EQ(stats().stacks_used, (uintptr_t)bound);
+    CHECK_EQ(W->stop(W->after(bound ? 0 : WHARF_NEVER)), bound ? WHARF_TIMEOUT : WHARF_OK);
+    return NULL;
+}
+
+/* The first to look in the child is not the thread that forked: what the parent's others had is gone for it too. */
+static void new_thread_first(void *bound)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(20);
+        on_thread(look_and_stop, bound);
+        _exit(0);
+    }
+    wait_for(child, 0);
+}
+
 static void *stop_in_vain(UNUSED void *arg)
 {
     CHECK_EQ(W->stop(WHARF_NEVER), WHARF_OK);
@@ -392,7 +418,12 @@ int main(int argc, char **argv)
             call(fork_on_host, NULL);
         else if (is_case(argv, "nested"))
             call(fork_nested, NULL);
-        else if (is_case(argv, "never_seen"))
+        else if (is_case(argv, "new_thread_first_inside"))
+            call(new_thread_first, (void *)1);
+        else if (is_case(argv, "new_thread_first")) {
+            CHECK_EQ(W->detach(), WHARF_OK);
+            new_thread_first(NULL);
+        } else if (is_case(argv, "never_seen"))
             on_thread(never_seen, NULL);
         else
             panic_in_child_case();
