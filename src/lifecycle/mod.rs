@@ -300,8 +300,15 @@ fn take_away(runtime: &mut Runtime) {
     runtime.starts = 0;
 }
 
-/// Whether the process exits: then the library's finaliser does not mean an unloading.
+/// Whether handlers of the process's exit have begun to run.
 static EXITING: AtomicBool = AtomicBool::new(false);
+
+/// Whether the library's finaliser runs because the process exits, and not for an unloading.
+fn is_exit() -> bool {
+    let told = EXITING.load(Ordering::Relaxed);
+    // A handler of the exit may unload us still. The exit of another namespace's libc tells us nothing.
+    if told || !sys::shares_host_libc() { sys::is_finalised_by_exit().unwrap_or(told) } else { false }
+}
 
 extern "C" fn note_exit(_: *mut core::ffi::c_void) {
     EXITING.store(true, Ordering::Relaxed);
@@ -317,7 +324,7 @@ static AT_UNLOAD: extern "C" fn() = at_unload;
 extern "C" fn at_unload() {
     // From inside a callback there is nothing to wait for: the host breaks its own neck.
     let inside = gmp::getm().is_some_and(|m| !m.gate.quiet());
-    if EXITING.load(Ordering::Relaxed) {
+    if is_exit() {
         return;
     }
     if running() && !inside {
