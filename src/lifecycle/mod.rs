@@ -94,24 +94,34 @@ pub(crate) fn start(config: Config<'_>) -> Result<(), Status> {
         if config.trace_depth != 0 {
             panic::set_trace_depth(config.trace_depth);
         }
+        if runtime.starts == 0 {
+            stand_ready(&config);
+        }
     } else {
-        launch(&config, &mut runtime)?;
+        // Before the state is told: the first callback may fault.
+        launch(&config, &mut runtime, stand_ready)?;
     }
-    if runtime.starts == 0 {
+    // There is one already if a fork has met another thread's start or stop.
+    if runtime.starts == 0 && runtime.own.is_none() {
         // From here on `dlclose` unloads nothing. Not at a lazy start, and not before the state is told:
         // a first call may not wait for the loader's lock. Without it the runtime runs as after such a call.
-        // There is one if a fork has met another thread's start or stop.
-        if runtime.own.is_none() {
-            runtime.own = sys::self_reference(start as *const _).map_err(|()| WHARF_ENOMEM)?;
-        }
-        report::set_upstairs(&UPSTAIRS);
-        config.report.set();
-        if config.signals != WHARF_SIGNALS_NONE {
-            signal::install(config.fault_policy == WHARF_FAULTS_PANIC, fork::look_once);
-        }
+        runtime.own = sys::self_reference(start as *const _).map_err(|()| {
+            signal::uninstall();
+            report::forget();
+            WHARF_ENOMEM
+        })?;
     }
     runtime.starts += 1;
     Ok(())
+}
+
+/// For reports and faults, as an explicit start wants it.
+fn stand_ready(config: &Config<'_>) {
+    report::set_upstairs(&UPSTAIRS);
+    config.report.set();
+    if config.signals != WHARF_SIGNALS_NONE {
+        signal::install(config.fault_policy == WHARF_FAULTS_PANIC, fork::look_once);
+    }
 }
 
 /// The start that a first call makes: defaults, and no count. In a signal handler only the look at a
@@ -125,7 +135,7 @@ pub(crate) fn start_lazily() -> Result<(), Status> {
             RUNNING => return Ok(()),
             FRESH => match LOCK.take(0) {
                 Ok(mut runtime) if DOOR.state() == FRESH => {
-                    return launch(&Config::default(), &mut runtime);
+                    return launch(&Config::default(), &mut runtime, |_| {});
                 }
                 // A handler that interrupts the start on this very thread cannot wait for it.
                 Err(Refused::Mine) => return Err(WHARF_ELIMIT),
@@ -204,10 +214,14 @@ static UPSTAIRS: report::Upstairs = report::Upstairs {
     },
 };
 
-fn launch(config: &Config<'_>, runtime: &mut Runtime) -> Result<(), Status> {
+/// Makes the runtime run; `also` is done before anybody is let in.
+fn launch(config: &Config<'_>, runtime: &mut Runtime, also: impl FnOnce(&Config<'_>)) -> Result<(), Status> {
     let before = DOOR.state();
     DOOR.set(STARTING);
     let launched = prepare(config, runtime);
+    if launched.is_ok() {
+        also(config);
+    }
     DOOR.set(if launched.is_ok() { RUNNING } else { before });
     DOOR.wake();
     launched
