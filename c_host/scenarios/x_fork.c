@@ -31,6 +31,8 @@
  * args: new_thread_first_inside
  * case while_stopping
  * args: while_stopping
+ * case trim_storm
+ * args: trim_storm
  * case panic_in_child
  * args: panic_in_child
  */
@@ -286,6 +288,32 @@ static void *stop_and_start_all_the_time(UNUSED void *arg)
     return NULL;
 }
 
+static void *trim_all_the_time(UNUSED void *arg)
+{
+    while (__atomic_load_n(&stay, __ATOMIC_SEQ_CST))
+        CHECK_EQ(W->trim(), WHARF_OK);
+    return NULL;
+}
+
+static void fork_and_call_out_here(UNUSED void *arg)
+{
+    int calls = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(20);
+        call(count, &calls);
+        _exit(calls == 1 ? 0 : 1);
+    }
+    wait_for(child, 0);
+}
+
+/* A trim of the parent's holds what the child calls with. */
+static void trim_storm(UNUSED void *arg)
+{
+    for (int i = 0; i < 5 * FORKS; i++)
+        on_host(fork_and_call_out_here, NULL);
+}
+
 /* Whatever was left by the parent's start and stop, here a stop means that nothing is. */
 static void stop_and_start_larger(void)
 {
@@ -402,7 +430,14 @@ int main(int argc, char **argv)
         storm_case();
     else if (is_case(argv, "stop_storm"))
         stop_storm_case();
-    else if (is_case(argv, "while_stopping"))
+    else if (is_case(argv, "trim_storm")) {
+        stay = 1;
+        CHECK_EQ(W->start(NULL), WHARF_OK);
+        pthread_t trimmer = spawn(0, trim_all_the_time, NULL);
+        call(trim_storm, NULL);
+        stay = 0;
+        join(trimmer);
+    } else if (is_case(argv, "while_stopping"))
         while_stopping_case();
     else {
         int calls = 0;

@@ -130,6 +130,8 @@ pub(crate) fn start_lazily() -> Result<(), Status> {
     const LOOK_NS: i64 = 100_000_000;
     fork::watch();
     loop {
+        // A handler may have forked while we waited.
+        fork::look_once();
         let state = DOOR.state();
         match state {
             RUNNING => return Ok(()),
@@ -153,8 +155,9 @@ pub(crate) fn start_lazily() -> Result<(), Status> {
 /// The lock, but not while a stop holds it: that may wait for the very callback that asks.
 fn lock() -> Result<Held<'static, Runtime>, Status> {
     const LOOK_NS: i64 = 1_000_000;
-    fork::look();
     loop {
+        // Each time: a handler may have forked while we waited.
+        fork::look();
         match LOCK.take(sys::now_ns() + LOOK_NS) {
             Ok(held) => return Ok(held),
             Err(Refused::Mine) => return Err(WHARF_ESTATE),
