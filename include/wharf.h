@@ -8,7 +8,9 @@
  *
  * Contracts. Threads: every function may be called on any thread at any time. "Context" says from
  * where else; "Signals: safe" means async-signal-safe. A pointer is the caller's before, during and
- * after the call, and is only looked at during the call, unless the contract says otherwise.
+ * after the call, and is only looked at during the call, unless the contract says otherwise. A thread
+ * has thread-local storage of its own: not so a raw clone without CLONE_SETTLS, and the child of a vfork,
+ * which must not call in.
  */
 #ifndef WHARF_H
 #define WHARF_H
@@ -129,7 +131,8 @@ typedef struct wharf_config {
   // `WHARF_EINVAL`.
   uint32_t size;
   // The most host threads that may be attached at a time, 1 to 65536; default 65536. More is
-  // `WHARF_EINVAL`. One thread too many gets `WHARF_ELIMIT`.
+  // `WHARF_EINVAL`. One thread too many gets `WHARF_ELIMIT`. Threads that were attached before a stop
+  // stay so over a start that asks for fewer, and count.
   uint32_t max_threads;
   // Bytes of a callback's stack, 16 KiB to 1 GiB, rounded up to pages; default 8 MiB on 64-bit
   // machines, 256 KiB on 32-bit ones. Less or more is `WHARF_EINVAL`. Reserved, not spent: memory
@@ -351,7 +354,8 @@ const struct wharf_api *wharf_get_api(uint32_t abi);
 // `wharf_start` reads `WHARF_TRACEBACK`, but not in a process that runs with more rights than whoever
 // started it. From here to the last stop the library holds a reference on itself, and `dlclose`
 // unloads nothing; after a start by the first call alone, `dlclose` waits for running callbacks,
-// stops, and unloads.
+// stops, and unloads. It has the loader's lock meanwhile: a callback that needs that before it ends
+// (`dlopen`, `dlsym`, `getaddrinfo`, a thread's first `pthread_exit`) hangs both; stop first.
 // `dlclose` inside a callback is forbidden: the code that the callback returns to may be gone. So
 // are calls through a table or a pointer that was got before the library was unloaded. Both crash.
 //

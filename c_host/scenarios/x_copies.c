@@ -270,6 +270,46 @@ static void panic_with(int outer, int inner, int panicking, int inner_is_try)
     CHECK_EQ(stats_of(outer).stacks_used, 0);
 }
 
+static void recover_it(void *arg)
+{
+    pair *two = (pair *)arg;
+    CHECK(two->inner->recover() == NULL);
+    wharf_panic_info *info = two->outer->recover();
+    CHECK(info != NULL && strcmp(info->message, "from the inside") == 0);
+    two->outer->panic_info_free(info);
+}
+
+static void recovers(void *arg)
+{
+    pair *two = (pair *)arg;
+    CHECK_EQ(two->outer->defer(recover_it, two), WHARF_OK);
+    two->inner->call(panic_here, two);
+    two->came_back = 1;
+}
+
+static void exit_outer(void *arg)
+{
+    ((pair *)arg)->outer->goexit();
+}
+
+static void exits(void *arg)
+{
+    pair *two = (pair *)arg;
+    two->inner->call(exit_outer, two);
+    two->came_back = 1;
+}
+
+/* The other copy's frames lead to the callback: it may recover, and be ended from within. */
+static void end_without_try(int outer, int inner)
+{
+    pair two = {apis[outer], apis[inner], apis[outer], 0, 0, 0};
+    CHECK_EQ(two.outer->call(recovers, &two), WHARF_RECOVERED);
+    CHECK_EQ(two.outer->call(exits, &two), WHARF_CANCELED);
+    CHECK_EQ(two.came_back, 0);
+    CHECK_EQ(stats_of(inner).stacks_used, 0);
+    CHECK_EQ(stats_of(outer).stacks_used, 0);
+}
+
 /* Nobody waits for it in its own copy: the process ends with a report. */
 static void die_with(int outer, int inner)
 {
@@ -306,6 +346,7 @@ static void panics(void)
                 continue;
             panic_with(i, j, i, 0);
             panic_with(i, j, j, 1);
+            end_without_try(i, j);
             panic_with(i, j, i, 1); /* the other copy's try is none of its */
             die_with(i, j);
         }

@@ -38,6 +38,9 @@
  * case threads
  * args: threads
  * stdout: OK
+ * case restarts
+ * args: restarts
+ * stdout: OK
  * case forward
  * args: forward
  * stdout: OK
@@ -496,6 +499,30 @@ __attribute__((constructor)) static void early(void)
         signal(SIGSEGV, on_segv);
 }
 
+/* ---- from the first callback after a start on ---- */
+
+static int restarting = 1;
+
+static void *overflows_always(UNUSED void *arg)
+{
+    while (__atomic_load_n(&restarting, __ATOMIC_SEQ_CST)) {
+        int status = W->try_(overflow, NULL, NULL);
+        CHECK(status == WHARF_PANICKED || status == WHARF_STOPPED);
+    }
+    return NULL;
+}
+
+static void restarts(const wharf_config *config)
+{
+    pthread_t thread = spawn(0, overflows_always, NULL);
+    for (int i = 0; i < 300; i++) {
+        CHECK_EQ(W->stop(WHARF_NEVER), WHARF_OK);
+        CHECK_EQ(W->start(config), WHARF_OK);
+    }
+    __atomic_store_n(&restarting, 0, __ATOMIC_SEQ_CST);
+    join(thread);
+}
+
 int main(UNUSED int argc, char **argv)
 {
     load_wharf();
@@ -526,6 +553,12 @@ int main(UNUSED int argc, char **argv)
         locked_heap();
     if (is_case(argv, "threads"))
         threads();
+    if (is_case(argv, "restarts")) {
+        CHECK_EQ(W->stop(WHARF_NEVER), WHARF_OK);
+        config.callback_stack_bytes = 64 << 10;
+        CHECK_EQ(W->start(&config), WHARF_OK);
+        restarts(&config);
+    }
     if (is_case(argv, "forward")) {
         times(10, inner, WHARF_PANIC_FAULT);
         nil(); /* in C: the host's own handler prints OK */

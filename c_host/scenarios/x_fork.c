@@ -25,6 +25,14 @@
  * args: storm
  * case stop_storm
  * args: stop_storm
+ * case new_thread_first
+ * args: new_thread_first
+ * case new_thread_first_inside
+ * args: new_thread_first_inside
+ * case while_stopping
+ * args: while_stopping
+ * case trim_storm
+ * args: trim_storm
  * case panic_in_child
  * args: panic_in_child
  */
@@ -280,6 +288,48 @@ static void *stop_and_start_all_the_time(UNUSED void *arg)
     return NULL;
 }
 
+static void *trim_all_the_time(UNUSED void *arg)
+{
+    while (__atomic_load_n(&stay, __ATOMIC_SEQ_CST))
+        CHECK_EQ(W->trim(), WHARF_OK);
+    return NULL;
+}
+
+static void fork_and_call_out_here(UNUSED void *arg)
+{
+    int calls = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(20);
+        call(count, &calls);
+        _exit(calls == 1 ? 0 : 1);
+    }
+    wait_for(child, 0);
+}
+
+/* A trim of the parent's holds what the child calls with. */
+static void trim_storm(UNUSED void *arg)
+{
+    for (int i = 0; i < 5 * FORKS; i++)
+        on_host(fork_and_call_out_here, NULL);
+}
+
+/* Whatever was left by the parent's start and stop, here a stop means that nothing is. */
+static void stop_and_start_larger(void)
+{
+    wharf_config config = WHARF_CONFIG_INIT;
+    config.callback_stack_bytes = 16 << 20;
+    wharf_attach_options options = WHARF_ATTACH_OPTIONS_INIT;
+    options.touch_bytes = 12 << 20;
+    while (W->stop(WHARF_NEVER) == WHARF_OK)
+        ;
+    CHECK_EQ(W->running(), 0);
+    CHECK_EQ(W->start(&config), WHARF_OK);
+    CHECK_EQ(W->attach(&options), WHARF_OK);
+    CHECK_EQ(W->stop(WHARF_NEVER), WHARF_OK);
+    CHECK_EQ(W->running(), 0);
+}
+
 /* The child finds the runtime in whatever state, and can always make it run. */
 static void stop_storm_case(void)
 {
@@ -294,11 +344,75 @@ static void stop_storm_case(void)
             call(count, &calls);
             on_thread(call_on_new_thread, &calls);
             CHECK_EQ(calls, 2);
+            stop_and_start_larger();
             _exit(0);
         }
         wait_for(child, 0);
     }
     stay = 0;
+    join(stopper);
+}
+
+static void *look_and_stop(void *bound)
+{
+    int calls = 0;
+    call(count, &calls);
+    CHECK_EQ(stats().threads_bound, (uintptr_t)bound + 1);
+    CHECK_EQ(stats().stacks_used, (uintptr_t)bound);
+    CHECK_EQ(W->stop(W->after(bound ? 0 : WHARF_NEVER)), bound ? WHARF_TIMEOUT : WHARF_OK);
+    return NULL;
+}
+
+/* The first to look in the child is not the thread that forked: what the parent's others had is gone for it too. */
+static void new_thread_first(void *bound)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(20);
+        on_thread(look_and_stop, bound);
+        _exit(0);
+    }
+    wait_for(child, 0);
+}
+
+static void *stop_in_vain(UNUSED void *arg)
+{
+    CHECK_EQ(W->stop(WHARF_NEVER), WHARF_OK);
+    return NULL;
+}
+
+static void *stay_inside(UNUSED void *arg)
+{
+    call(sit, NULL);
+    return NULL;
+}
+
+/* A stop waits for a callback: in the child both are gone, and the runtime runs with the start that it had. */
+static void while_stopping_case(void)
+{
+    CHECK_EQ(W->start(NULL), WHARF_OK);
+    stay = 1;
+    pthread_t insider = spawn(0, stay_inside, NULL);
+    while (__atomic_load_n(&ready, __ATOMIC_SEQ_CST) == 0)
+        usleep(1000);
+    pthread_t stopper = spawn(0, stop_in_vain, NULL);
+    while (W->running())
+        usleep(1000);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(20);
+        int calls = 0;
+        CHECK_EQ(W->running(), 1);
+        call(count, &calls);
+        CHECK_EQ(calls, 1);
+        CHECK_EQ(W->stop(WHARF_NEVER), WHARF_OK);
+        CHECK_EQ(W->running(), 0);
+        stop_and_start_larger();
+        _exit(0);
+    }
+    wait_for(child, 0);
+    stay = 0;
+    join(insider);
     join(stopper);
 }
 
@@ -316,6 +430,15 @@ int main(int argc, char **argv)
         storm_case();
     else if (is_case(argv, "stop_storm"))
         stop_storm_case();
+    else if (is_case(argv, "trim_storm")) {
+        stay = 1;
+        CHECK_EQ(W->start(NULL), WHARF_OK);
+        pthread_t trimmer = spawn(0, trim_all_the_time, NULL);
+        call(trim_storm, NULL);
+        stay = 0;
+        join(trimmer);
+    } else if (is_case(argv, "while_stopping"))
+        while_stopping_case();
     else {
         int calls = 0;
         call(count, &calls);
@@ -330,7 +453,12 @@ int main(int argc, char **argv)
             call(fork_on_host, NULL);
         else if (is_case(argv, "nested"))
             call(fork_nested, NULL);
-        else if (is_case(argv, "never_seen"))
+        else if (is_case(argv, "new_thread_first_inside"))
+            call(new_thread_first, (void *)1);
+        else if (is_case(argv, "new_thread_first")) {
+            CHECK_EQ(W->detach(), WHARF_OK);
+            new_thread_first(NULL);
+        } else if (is_case(argv, "never_seen"))
             on_thread(never_seen, NULL);
         else
             panic_in_child_case();

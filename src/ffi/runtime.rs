@@ -21,7 +21,8 @@ pub struct wharf_config {
     /// `WHARF_EINVAL`.
     pub size: u32,
     /// The most host threads that may be attached at a time, 1 to 65536; default 65536. More is
-    /// `WHARF_EINVAL`. One thread too many gets `WHARF_ELIMIT`.
+    /// `WHARF_EINVAL`. One thread too many gets `WHARF_ELIMIT`. Threads that were attached before a stop
+    /// stay so over a start that asks for fewer, and count.
     pub max_threads: u32,
     /// Bytes of a callback's stack, 16 KiB to 1 GiB, rounded up to pages; default 8 MiB on 64-bit
     /// machines, 256 KiB on 32-bit ones. Less or more is `WHARF_EINVAL`. Reserved, not spent: memory
@@ -127,7 +128,8 @@ pub const WHARF_TRACEBACK_SYSTEM: u32 = 4;
 /// `wharf_start` reads `WHARF_TRACEBACK`, but not in a process that runs with more rights than whoever
 /// started it. From here to the last stop the library holds a reference on itself, and `dlclose`
 /// unloads nothing; after a start by the first call alone, `dlclose` waits for running callbacks,
-/// stops, and unloads.
+/// stops, and unloads. It has the loader's lock meanwhile: a callback that needs that before it ends
+/// (`dlopen`, `dlsym`, `getaddrinfo`, a thread's first `pthread_exit`) hangs both; stop first.
 /// `dlclose` inside a callback is forbidden: the code that the callback returns to may be gone. So
 /// are calls through a table or a pointer that was got before the library was unloaded. Both crash.
 ///

@@ -219,10 +219,11 @@ pub(crate) fn each_m() -> impl Iterator<Item = &'static M> {
 }
 
 /// In the child of a fork: every thread is gone but the one that forked, whose id is now the
-/// process's. It alone knows which M is its own, so all bound ones become its, and it lets go of the
-/// others when it comes by (`free_namesake`).
+/// process's. Where its mark cannot be had it alone knows which M is its own; then all bound ones become
+/// its, and it lets go of the others when it comes by (`free_namesake`).
 pub(crate) fn after_fork() {
     let survivor = sys::getpid();
+    let mark = sys::first_thread_mark();
     EXTRA.clear();
     for number in 0..made() {
         let (m, owner) = (numbered(number), owner_of(number));
@@ -230,8 +231,8 @@ pub(crate) fn after_fork() {
         m.number.store(number, Ordering::Relaxed);
         match owner.whose() {
             Whose::Nobodys => EXTRA.push(number, &m.link),
-            Whose::Claimed => retire(number),
-            Whose::Of(_) => owner.give(survivor),
+            Whose::Of(_) if mark.is_none_or(|mark| m.is_of(mark)) => owner.give(survivor),
+            Whose::Claimed | Whose::Of(_) => retire(number),
         }
         m.reopen();
     }

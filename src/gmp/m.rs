@@ -37,6 +37,8 @@ pub(crate) struct M {
     pub(crate) realtime: AtomicU32,
     /// The alternate stacks that were lent to its threads; the signal room's.
     pub(crate) altstacks: AtomicUsize,
+    /// The thread that bound it last, by a mark that a fork leaves as it is.
+    thread: AtomicUsize,
 }
 
 // SAFETY: the knot is written by the owner while nobody else looks at it.
@@ -327,10 +329,16 @@ impl M {
         {
             return false;
         }
+        self.thread.store(sys::thread_mark(), Ordering::Relaxed);
         // After the word: an owner whose thread has no word is a thread that is gone.
         owner.give(tid);
         self.tie();
         true
+    }
+
+    /// Whether the thread of that [mark](sys::thread_mark) bound it last.
+    pub(super) fn is_of(&self, mark: usize) -> bool {
+        self.thread.load(Ordering::Relaxed) == mark
     }
 
     /// Has the calling thread's end told to this M, its own.

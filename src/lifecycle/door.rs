@@ -113,10 +113,11 @@ impl Door {
         sys::futex_wait(&self.state, state, timeout_ns);
     }
 
-    /// In the child of a fork: whoever was entering or looking is gone.
-    pub(super) fn after_fork(&self) {
+    /// In the child of a fork: whoever was entering or looking is gone. Whether a stop had begun to take
+    /// away what there is.
+    pub(super) fn after_fork(&self) -> bool {
         self.entering.store(0, Ordering::Relaxed);
         self.looking.store(0, Ordering::Relaxed);
-        self.taking.store(false, Ordering::Relaxed);
+        self.taking.swap(false, Ordering::Relaxed)
     }
 }

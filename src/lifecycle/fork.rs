@@ -6,7 +6,7 @@
 
 use super::door::{FRESH, RUNNING, STARTING, STOPPED, STOPPING};
 use super::{DOOR, LOCK};
-use crate::base::atomic::{AtomicPtr, AtomicU32, Ordering};
+use crate::base::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 use crate::{gmp, signal, sys};
 
 /// In a page that a fork wipes; null where there is no such thing.
@@ -59,7 +59,7 @@ pub(super) fn look() {
     }
 }
 
-/// The same for a handler of signals, which may have interrupted the very thread that does it. `[sig]`
+/// The same for who may be in a handler of signals that interrupted the very thread that does it. `[sig]`
 pub(super) fn look_once() {
     // SAFETY: null, or the page of `watch`, which lives while handlers are installed.
     let Some(word) = (unsafe { WORD.load(Ordering::Acquire).as_ref() }) else { return };
@@ -74,18 +74,27 @@ pub(super) fn look_once() {
 #[inline(never)]
 fn start_afresh() {
     let _errno = sys::ErrnoGuard::new();
-    DOOR.after_fork();
+    let taken = DOOR.after_fork();
     LOCK.after_fork();
     gmp::after_fork();
     signal::after_fork();
     match DOOR.state() {
         STARTING => DOOR.set(FRESH),
-        // With a callback on, it was still waiting.
-        STOPPING if gmp::getm().is_some_and(|m| !m.gate.quiet()) => DOOR.set(RUNNING),
+        // It was still waiting: all is there.
+        STOPPING if !taken => DOOR.set(RUNNING),
         STOPPING => {
             gmp::each_m().for_each(gmp::M::disarm);
+            LEFT.store(true, Ordering::Relaxed);
             DOOR.set(STOPPED);
         }
         _ => {}
     }
+}
+
+/// Whether a stop of the parent's is to be ended, which needs more than a handler may do.
+static LEFT: AtomicBool = AtomicBool::new(false);
+
+/// Whether there is such a stop: whoever asks ends it, under the lock.
+pub(super) fn left_a_stop() -> bool {
+    LEFT.swap(false, Ordering::Relaxed)
 }

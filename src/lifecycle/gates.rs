@@ -1,7 +1,7 @@
 //! The rare side of the gate: a stop waits until no callback is on, a thread waits at a gate that is closed.
 
 use super::door::{RUNNING, STOPPING};
-use super::{DOOR, LOCK, entering};
+use super::{DOOR, LOCK, entering, fork};
 use crate::base::Status;
 use crate::base::atomic::Ordering;
 use crate::base::status::*;
@@ -91,6 +91,8 @@ pub(crate) fn at_closed_gate(m: &gmp::M) -> Result<(), Status> {
 pub(crate) fn wait_for_trim(m: &gmp::M) -> Result<(), Status> {
     const LOOK_NS: i64 = 1_000_000;
     while m.gate.is_held() {
+        // That trim may have been the parent's.
+        fork::look_once();
         if LOCK.is_mine() {
             return Err(WHARF_ELIMIT);
         }

@@ -63,6 +63,7 @@ const NONE: usize = usize::MAX;
 
 /// Whether callbacks are possible now.
 pub(crate) fn running() -> bool {
+    fork::look_once();
     DOOR.state() == RUNNING
 }
 
@@ -82,6 +83,9 @@ pub(crate) fn state() -> (&'static str, Option<&'static str>) {
 pub(crate) fn start(config: Config<'_>) -> Result<(), Status> {
     fork::watch();
     let mut runtime = lock()?;
+    if fork::left_a_stop() {
+        take_away(&mut runtime);
+    }
     if running() {
         if let Some(field) = conflict(&config, runtime.starts) {
             REFUSED.store(field, Ordering::Relaxed);
@@ -90,21 +94,34 @@ pub(crate) fn start(config: Config<'_>) -> Result<(), Status> {
         if config.trace_depth != 0 {
             panic::set_trace_depth(config.trace_depth);
         }
+        if runtime.starts == 0 {
+            stand_ready(&config);
+        }
     } else {
-        launch(&config, &mut runtime)?;
+        // Before the state is told: the first callback may fault.
+        launch(&config, &mut runtime, stand_ready)?;
     }
-    if runtime.starts == 0 {
+    // There is one already if a fork has met another thread's start or stop.
+    if runtime.starts == 0 && runtime.own.is_none() {
         // From here on `dlclose` unloads nothing. Not at a lazy start, and not before the state is told:
         // a first call may not wait for the loader's lock. Without it the runtime runs as after such a call.
-        runtime.own = sys::self_reference(start as *const _).map_err(|()| WHARF_ENOMEM)?;
-        report::set_upstairs(&UPSTAIRS);
-        config.report.set();
-        if config.signals != WHARF_SIGNALS_NONE {
-            signal::install(config.fault_policy == WHARF_FAULTS_PANIC, fork::look_once);
-        }
+        runtime.own = sys::self_reference(start as *const _).map_err(|()| {
+            signal::uninstall();
+            report::forget();
+            WHARF_ENOMEM
+        })?;
     }
     runtime.starts += 1;
     Ok(())
+}
+
+/// For reports and faults, as an explicit start wants it.
+fn stand_ready(config: &Config<'_>) {
+    report::set_upstairs(&UPSTAIRS);
+    config.report.set();
+    if config.signals != WHARF_SIGNALS_NONE {
+        signal::install(config.fault_policy == WHARF_FAULTS_PANIC, fork::look_once);
+    }
 }
 
 /// The start that a first call makes: defaults, and no count. In a signal handler only the look at a
@@ -113,12 +130,14 @@ pub(crate) fn start_lazily() -> Result<(), Status> {
     const LOOK_NS: i64 = 100_000_000;
     fork::watch();
     loop {
+        // A handler may have forked while we waited.
+        fork::look_once();
         let state = DOOR.state();
         match state {
             RUNNING => return Ok(()),
             FRESH => match LOCK.take(0) {
                 Ok(mut runtime) if DOOR.state() == FRESH => {
-                    return launch(&Config::default(), &mut runtime);
+                    return launch(&Config::default(), &mut runtime, |_| {});
                 }
                 // A handler that interrupts the start on this very thread cannot wait for it.
                 Err(Refused::Mine) => return Err(WHARF_ELIMIT),
@@ -136,8 +155,9 @@ pub(crate) fn start_lazily() -> Result<(), Status> {
 /// The lock, but not while a stop holds it: that may wait for the very callback that asks.
 fn lock() -> Result<Held<'static, Runtime>, Status> {
     const LOOK_NS: i64 = 1_000_000;
-    fork::look();
     loop {
+        // Each time: a handler may have forked while we waited.
+        fork::look();
         match LOCK.take(sys::now_ns() + LOOK_NS) {
             Ok(held) => return Ok(held),
             Err(Refused::Mine) => return Err(WHARF_ESTATE),
@@ -197,10 +217,14 @@ static UPSTAIRS: report::Upstairs = report::Upstairs {
     },
 };
 
-fn launch(config: &Config<'_>, runtime: &mut Runtime) -> Result<(), Status> {
+/// Makes the runtime run; `also` is done before anybody is let in.
+fn launch(config: &Config<'_>, runtime: &mut Runtime, also: impl FnOnce(&Config<'_>)) -> Result<(), Status> {
     let before = DOOR.state();
     DOOR.set(STARTING);
     let launched = prepare(config, runtime);
+    if launched.is_ok() {
+        also(config);
+    }
     DOOR.set(if launched.is_ok() { RUNNING } else { before });
     DOOR.wake();
     launched
@@ -255,6 +279,10 @@ pub(crate) fn looking(look: impl FnOnce()) {
 pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> {
     fork::look();
     let mut runtime = LOCK.take(until_ns).map_err(refused)?;
+    if fork::left_a_stop() {
+        take_away(&mut runtime);
+        return Ok(runtime.own.take());
+    }
     DOOR.must_run()?;
     if runtime.starts > 1 {
         runtime.starts -= 1;
@@ -263,6 +291,16 @@ pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> 
     if !gates::shut(until_ns) {
         return Err(WHARF_TIMEOUT);
     }
+    take_away(&mut runtime);
+    let own = runtime.own.take();
+    DOOR.set(STOPPED);
+    DOOR.end_taking();
+    Ok(own)
+}
+
+/// Undoes what a start has made, but for the library's reference on itself. Where a fork has met it half
+/// done, the child does all of it again.
+fn take_away(runtime: &mut Runtime) {
     gmp::getm().into_iter().for_each(signal::take_back);
     signal::uninstall();
     // Else a thread whose end nobody has seen would keep the table.
@@ -277,14 +315,17 @@ pub(crate) fn stop(until_ns: i64) -> Result<Option<sys::SelfReference>, Status> 
     runtime.hook.take();
     report::forget();
     runtime.starts = 0;
-    let own = runtime.own.take();
-    DOOR.set(STOPPED);
-    DOOR.end_taking();
-    Ok(own)
 }
 
-/// Whether the process exits: then the library's finaliser does not mean an unloading.
+/// Whether handlers of the process's exit have begun to run.
 static EXITING: AtomicBool = AtomicBool::new(false);
+
+/// Whether the library's finaliser runs because the process exits, and not for an unloading.
+fn is_exit() -> bool {
+    let told = EXITING.load(Ordering::Relaxed);
+    // A handler of the exit may unload us still. The exit of another namespace's libc tells us nothing.
+    if told || !sys::shares_host_libc() { sys::is_finalised_by_exit().unwrap_or(told) } else { false }
+}
 
 extern "C" fn note_exit(_: *mut core::ffi::c_void) {
     EXITING.store(true, Ordering::Relaxed);
@@ -300,7 +341,7 @@ static AT_UNLOAD: extern "C" fn() = at_unload;
 extern "C" fn at_unload() {
     // From inside a callback there is nothing to wait for: the host breaks its own neck.
     let inside = gmp::getm().is_some_and(|m| !m.gate.quiet());
-    if EXITING.load(Ordering::Relaxed) {
+    if is_exit() {
         return;
     }
     if running() && !inside {

@@ -54,7 +54,9 @@ pub(crate) fn gopanic(message: &[u8], raised: usize, frames: &[usize]) -> ! {
 #[inline(never)]
 pub(crate) fn goexit(raised: usize) -> ! {
     let refuse = |why: &[u8]| -> ! { fatal(&|_| {}, &|out| out.bytes(why)) };
-    let Some(on) = living_g() else { refuse(b"wharf_goexit outside a callback") };
+    let Some(on) = reach::innermost().filter(|_| !report::is_in_hook()) else {
+        refuse(b"wharf_goexit outside a callback")
+    };
     settle(on, raised);
     reach::find_left(on);
     if on.scope().kind() == Kind::Wall {
@@ -67,10 +69,10 @@ pub(crate) fn goexit(raised: usize) -> ! {
 }
 
 /// The G that we are, unless its thread dies already. The frames are asked only where somebody may wait
-/// for a panic: a report must not need the process's unwinder.
+/// for a panic, or did: a report must not need the process's unwinder.
 fn living_g() -> Option<&'static GStack> {
     let m = gmp::getm().filter(|m| m.gate.busy() && !report::is_in_hook())?;
-    match m.stacks().any(|on| on.busy() && is_awaited(on)) {
+    match m.stacks().any(|on| on.busy() && (is_awaited(on) || Panic::innermost(on).is_some())) {
         true => reach::innermost(),
         false => gmp::innermost_g(),
     }

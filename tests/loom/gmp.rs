@@ -134,6 +134,10 @@ mod m {
             true
         }
 
+        pub(super) fn is_of(&self, _mark: usize) -> bool {
+            true
+        }
+
         pub(crate) fn tie(&self) {}
 
         pub(crate) fn unbind(&self) {

@@ -32,6 +32,10 @@ pub(crate) fn gettid() -> i32 {
     TID.with(Cell::get)
 }
 
+pub(crate) fn first_thread_mark() -> Option<usize> {
+    None
+}
+
 pub(crate) fn getpid() -> i32 {
     0
 }

@@ -1,6 +1,6 @@
 //! The library as the loader sees it.
 
-use core::ffi::c_void;
+use core::ffi::{CStr, c_void};
 use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -130,6 +130,28 @@ fn ask_namespace() {
 /// musl has no namespaces.
 #[cfg(target_env = "musl")]
 fn ask_namespace() {}
+
+/// In a finaliser: whether the process's exit runs it, and not a `dlclose`, be it in a handler of the exit: by
+/// which of the two libc's frames are further inward. `None` if neither can be seen.
+pub(crate) fn is_finalised_by_exit() -> Option<bool> {
+    let mut found = None;
+    crate::sys::unwind::backtrace(&mut |frame| {
+        let mut info = MaybeUninit::<libc::Dl_info>::uninit();
+        // SAFETY: `info` is written when the answer is not 0; a name lives as long as its object.
+        let name = unsafe {
+            let known = libc::dladdr((frame.pc().wrapping_sub(1)) as *const c_void, info.as_mut_ptr()) != 0;
+            let name = if known { info.assume_init_ref().dli_sname } else { ptr::null() };
+            if name.is_null() { c"" } else { CStr::from_ptr(name) }
+        };
+        found = match name.to_bytes() {
+            b"exit" => Some(true),
+            b"dlclose" => Some(false),
+            _ => None,
+        };
+        found.is_none()
+    });
+    found
+}
 
 /// Has `at_exit` called when the process exits, before any library's finalisers; false if there is no
 /// memory. Once per load: what was asked before is forgotten when the library is unloaded.

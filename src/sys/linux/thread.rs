@@ -24,6 +24,31 @@ pub(crate) fn thread_lives(tid: i32) -> bool {
     is_there && !(tid == getpid() && super::io::is_zombie(tid))
 }
 
+/// What tells the calling thread from all others that live, before a fork and after it. `[sig]`
+pub(crate) fn thread_mark() -> usize {
+    // SAFETY: asks nothing of the system.
+    unsafe { libc::pthread_self() as usize }
+}
+
+/// The mark of the process's first thread; `None` if neither it nor the system tells. `[sig]`
+pub(crate) fn first_thread_mark() -> Option<usize> {
+    let (ours, first) = (thread_mark(), getpid());
+    if gettid() == first {
+        return Some(ours);
+    }
+    // libc registers a list of locks that lies at the same distance from the mark in all threads.
+    let theirs = robust_list(first)?;
+    Some(theirs.wrapping_sub(robust_list(0)?).wrapping_add(ours))
+}
+
+/// Where thread `tid`, 0 for the calling one, has its list of robust locks.
+fn robust_list(tid: i32) -> Option<usize> {
+    let (mut head, mut bytes) = (0_usize, 0_usize);
+    // SAFETY: writes both.
+    let status = unsafe { libc::syscall(libc::SYS_get_robust_list, tid, &mut head, &mut bytes) };
+    (status == 0 && head != 0).then_some(head)
+}
+
 /// The bounds of the calling thread's own stack; empty if they cannot be had. Allocates.
 pub(crate) fn thread_stack() -> core::ops::Range<usize> {
     let mut attr = core::mem::MaybeUninit::uninit();
