@@ -66,7 +66,8 @@ pub struct wharf_config {
     /// arguments that it would have had; from out on the host's stack so does what the host has a handler for.
     /// Without one the process dies of it, when a report that another thread is at is whole.
     /// A handler that the host installs later takes our place; `wharf_stop` leaves it there, and it
-    /// must not pass signals on to the one before it after that. A host that lives on after faults in
+    /// must not pass signals on to the one before it after that. Another copy of wharf does: of several
+    /// with handlers, stop first the one that was started last. A host that lives on after faults in
     /// callbacks, by handlers from before the start, wants `WHARF_SIGNALS_NONE`.
     ///
     /// A thread without an alternate stack, or with one of less than some 8 KiB, is lent one of 64 KiB when
