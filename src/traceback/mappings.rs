@@ -4,7 +4,7 @@
 //! What is known is kept in order of addresses: what was asked for, or of the whole list the code
 //! and the mappings that hold an ELF header.
 
-use crate::sys::{self, Asked, MapsFile};
+use crate::sys::{self, Asked, Maps};
 use core::ffi::CStr;
 use core::ops::Range;
 
@@ -43,7 +43,7 @@ impl Mapping {
 #[repr(C)]
 pub(super) struct Mappings {
     /// Where to ask, until the whole list is known.
-    file: Option<MapsFile>,
+    asked: Option<Maps>,
     count: usize,
     paths_len: usize,
     known: [Mapping; MAPPINGS],
@@ -67,13 +67,13 @@ impl Mappings {
             paths: [0; PATH_BYTES],
             paths_len: 0,
             buffer: [0; BUFFER_BYTES],
-            file: None,
+            asked: None,
         }
     }
 
     pub(super) fn open(&mut self) {
         self.paths_len = 1;
-        self.file = MapsFile::open();
+        self.asked = Some(Maps::open());
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -84,7 +84,7 @@ impl Mappings {
     pub(super) fn reset(&mut self) {
         self.count = 0;
         self.paths_len = 0;
-        self.file = None;
+        self.asked = None;
     }
 
     /// The code at `addr`, of a file or made at run time. The index holds until the next question.
@@ -97,7 +97,7 @@ impl Mappings {
     /// touches it.
     pub(super) fn below(&mut self, at: usize) -> Option<usize> {
         let Mapping { lo, path, .. } = self.known[at];
-        let below = match &self.file {
+        let below = match &self.asked {
             None => at.checked_sub(1),
             Some(_) => self.find(lo.wrapping_sub(1)).or_else(|| self.ask(lo.wrapping_sub(1))),
         };
@@ -125,7 +125,7 @@ impl Mappings {
     /// Asks what is mapped at `addr`.
     fn ask(&mut self, addr: usize) -> Option<usize> {
         // Where paths are kept: no other page need be touched for it.
-        match self.file.as_ref()?.ask(addr, &mut self.paths[self.paths_len..]) {
+        match self.asked.as_ref()?.ask(addr, &mut self.paths[self.paths_len..]) {
             Asked::Mapped(found) => self.learn(&found),
             Asked::Nothing => None,
             Asked::Refused => {
@@ -164,7 +164,10 @@ impl Mappings {
 
     /// Reads the whole list in place of what was asked for; paths stay. Whether this is news.
     pub(super) fn read_all(&mut self) -> bool {
-        let Some(mut file) = self.file.take() else { return false };
+        let Some(Maps::Kernel(mut file)) = self.asked.take_if(|asked| matches!(asked, Maps::Kernel(_)))
+        else {
+            return false;
+        };
         self.count = 0;
         let mut group = Group { path: 0, first: 0, has_code: true };
         let mut kept = 0;

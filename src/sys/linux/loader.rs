@@ -1,9 +1,16 @@
 //! The library as the loader sees it.
 
-use core::ffi::{CStr, c_void};
+use core::ffi::{CStr, c_char, c_void};
 use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
+
+use crate::arch::hooks;
+
+#[cfg(target_pointer_width = "32")]
+use libc::{Elf32_Ehdr as ElfHeader, Elf32_Phdr as Segment};
+#[cfg(target_pointer_width = "64")]
+use libc::{Elf64_Ehdr as ElfHeader, Elf64_Phdr as Segment};
 
 /// A `dlopen` reference of the library on itself.
 pub(crate) struct SelfReference(*mut c_void);
@@ -130,6 +137,82 @@ fn ask_namespace() {
 /// musl has no namespaces.
 #[cfg(target_env = "musl")]
 fn ask_namespace() {}
+
+/// What of a file is mapped at `addr`, as glibc's loader knows it, without a lock, and the file's headers say; its
+/// path goes to the front of `text`. `[sig]`
+pub(super) fn loaded_at(addr: usize, text: &mut [u8]) -> Option<super::Mapping> {
+    /// The front of `struct dl_find_object`, and what it has behind that.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Object {
+        flags: u64,
+        lo: usize,
+        hi: usize,
+        map: usize,
+        rest: [u64; 16],
+    }
+    /// The front of `struct link_map`.
+    #[repr(C)]
+    struct LinkMap {
+        bias: usize,
+        name: *const c_char,
+    }
+    let mut object = Object::default();
+    // SAFETY: it writes that structure.
+    if unsafe { hooks().find_object?(addr, (&raw mut object).cast()) } != 0 || !super::readable(object.lo) {
+        return None;
+    }
+    // SAFETY: the loader has read the headers there; an object with code on the stack stays.
+    let (map, header) = unsafe { (&*(object.map as *const LinkMap), &*(object.lo as *const ElfHeader)) };
+    // SAFETY: as above; the linker puts them behind the header.
+    let segments = unsafe {
+        let first = (object.lo + header.e_phoff as usize) as *const Segment;
+        core::slice::from_raw_parts(first, header.e_phnum.into())
+    };
+    let down = |addr: usize| addr & !(super::page_bytes() - 1);
+    let bounds = |segment: &Segment| {
+        let lo = map.bias.wrapping_add(segment.p_vaddr as usize);
+        (down(lo), (lo + segment.p_memsz as usize).next_multiple_of(super::page_bytes()))
+    };
+    let is_there = |segment: &&Segment| {
+        let (lo, hi) = bounds(segment);
+        segment.p_type == libc::PT_LOAD && lo <= addr && addr < hi
+    };
+    let segment = segments.iter().find(is_there)?;
+    let (lo, hi) = bounds(segment);
+    // SAFETY: names live as long as their objects.
+    let name = unsafe { if map.name.is_null() { c"" } else { CStr::from_ptr(map.name) } };
+    Some(super::Mapping {
+        lo,
+        hi,
+        offset: down(segment.p_offset as usize),
+        readable: segment.p_flags & libc::PF_R != 0,
+        code: segment.p_flags & libc::PF_X != 0,
+        path: 0..whole_path(name, text)?,
+    })
+}
+
+/// Writes the path of an object to the front of `text`, from the root on; how long it is. The program itself has no
+/// name, but what it was started by. `[sig]`
+fn whole_path(name: &CStr, text: &mut [u8]) -> Option<usize> {
+    let program = || {
+        // SAFETY: reads the auxiliary vector; the kernel's string stays.
+        unsafe {
+            let name = libc::getauxval(libc::AT_EXECFN) as *const c_char;
+            if name.is_null() { c"" } else { CStr::from_ptr(name) }
+        }
+    };
+    let name = if name.is_empty() { program() } else { name }.to_bytes();
+    let mut len = 0;
+    if !name.starts_with(b"/") {
+        // SAFETY: writes into the text, a NUL at the end, which it counts.
+        let got = unsafe { libc::syscall(libc::SYS_getcwd, text.as_mut_ptr(), text.len()) };
+        len = usize::try_from(got).ok()?;
+        *text.get_mut(len.checked_sub(1)?)? = b'/';
+    }
+    text.get_mut(len..len + name.len())?.copy_from_slice(name);
+    Some(len + name.len())
+}
 
 /// In a finaliser: whether the process's exit runs it, and not a `dlclose`, be it in a handler of the exit: by
 /// which of the two libc's frames are further inward. `None` if neither can be seen.
