@@ -43,7 +43,7 @@ impl Mapping {
 #[repr(C)]
 pub(super) struct Mappings {
     /// Where to ask, until the whole list is known.
-    asked: Option<Maps>,
+    asked: Maps,
     count: usize,
     paths_len: usize,
     known: [Mapping; MAPPINGS],
@@ -67,13 +67,13 @@ impl Mappings {
             paths: [0; PATH_BYTES],
             paths_len: 0,
             buffer: [0; BUFFER_BYTES],
-            asked: None,
+            asked: Maps::Nobody,
         }
     }
 
     pub(super) fn open(&mut self) {
         self.paths_len = 1;
-        self.asked = Some(Maps::open());
+        self.asked = Maps::open();
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -84,7 +84,7 @@ impl Mappings {
     pub(super) fn reset(&mut self) {
         self.count = 0;
         self.paths_len = 0;
-        self.asked = None;
+        self.asked = Maps::Nobody;
     }
 
     /// The code at `addr`, of a file or made at run time. The index holds until the next question.
@@ -98,8 +98,8 @@ impl Mappings {
     pub(super) fn below(&mut self, at: usize) -> Option<usize> {
         let Mapping { lo, path, .. } = self.known[at];
         let below = match &self.asked {
-            None => at.checked_sub(1),
-            Some(_) => self.find(lo.wrapping_sub(1)).or_else(|| self.ask(lo.wrapping_sub(1))),
+            Maps::Nobody => at.checked_sub(1),
+            _ => self.find(lo.wrapping_sub(1)).or_else(|| self.ask(lo.wrapping_sub(1))),
         };
         below.filter(|&below| self.known[below].path == path)
     }
@@ -125,7 +125,7 @@ impl Mappings {
     /// Asks what is mapped at `addr`.
     fn ask(&mut self, addr: usize) -> Option<usize> {
         // Where paths are kept: no other page need be touched for it.
-        match self.asked.as_ref()?.ask(addr, &mut self.paths[self.paths_len..]) {
+        match self.asked.ask(addr, &mut self.paths[self.paths_len..]) {
             Asked::Mapped(found) => self.learn(&found),
             Asked::Nothing => None,
             Asked::Refused => {
@@ -164,9 +164,12 @@ impl Mappings {
 
     /// Reads the whole list in place of what was asked for; paths stay. Whether this is news.
     pub(super) fn read_all(&mut self) -> bool {
-        let Some(Maps::Kernel(mut file)) = self.asked.take_if(|asked| matches!(asked, Maps::Kernel(_)))
-        else {
-            return false;
+        let mut file = match core::mem::replace(&mut self.asked, Maps::Nobody) {
+            Maps::Kernel(file) => file,
+            other => {
+                self.asked = other;
+                return false;
+            }
         };
         self.count = 0;
         let mut group = Group { path: 0, first: 0, has_code: true };

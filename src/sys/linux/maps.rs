@@ -24,10 +24,13 @@ pub(crate) enum Asked {
     Refused,
 }
 
-/// Who is asked: the kernel, by its list of all mappings; the loader, which knows the files alone, where no file can
-/// be opened (there is no /proc, or no descriptor).
+/// Who is asked.
 pub(crate) enum Maps {
+    /// First: all zero, it costs nothing in the library's file.
+    Nobody,
+    /// The kernel, by its list of all mappings.
     Kernel(MapsFile),
+    /// The loader, which knows the files alone: where none can be opened, there is no /proc, or no descriptor.
     Loader,
 }
 
@@ -63,6 +66,7 @@ impl Maps {
     /// Asks what is mapped at `addr`; its path goes to the front of `text`, if there is room. `[sig]`
     pub(crate) fn ask(&self, addr: usize, text: &mut [u8]) -> Asked {
         match self {
+            Maps::Nobody => Asked::Nothing,
             Maps::Kernel(file) => file.ask(addr, text),
             Maps::Loader => super::loaded_at(addr, text).map_or(Asked::Nothing, Asked::Mapped),
         }
