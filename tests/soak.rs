@@ -42,7 +42,7 @@ const SCENARIOS: [&str; 22] = [
 ];
 
 /// How many cases run beside each other, and beside how many threads that only take time.
-const BESIDE: usize = 6;
+const BESIDE: usize = 12;
 const LOAD: usize = 2;
 
 /// What the hosts have counted, by name: their lines `tally: ok=3 stopped=4`.

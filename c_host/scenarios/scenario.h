@@ -222,6 +222,13 @@ static inline long thread_count(void)
     return figure("/proc/self/status", "Threads");
 }
 
+/* A joined thread is still the kernel's for a moment: what it was lent stays until it is not. */
+static inline void wait_until_alone(void)
+{
+    for (int i = 0; i < 10000 && thread_count() > 1; i++)
+        usleep(100);
+}
+
 /* Whether the host's first argument is this one: a case's name. */
 static inline int is_case(char **argv, const char *name)
 {

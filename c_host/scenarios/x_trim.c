@@ -125,6 +125,7 @@ int main(int argc, char **argv)
         }
         for (int i = 0; i < THREADS; i++)
             join(threads[i]);
+        wait_until_alone();
         uint64_t left = trim_somewhere();
         if (left > HEADS)
             check_eq(__FILE__, __LINE__, "bytes left", (long long)left, HEADS);
