@@ -159,23 +159,40 @@ pub(super) fn loaded_at(addr: usize, text: &mut [u8]) -> Option<super::Mapping> 
     }
     let mut object = Object::default();
     // SAFETY: it writes that structure.
-    if unsafe { hooks().find_object?(addr, (&raw mut object).cast()) } != 0 || !super::readable(object.lo) {
+    let find = |find: unsafe extern "C" fn(usize, *mut c_void) -> i32| unsafe {
+        find(addr, (&raw mut object).cast()) == 0
+    };
+    let mut name = c"";
+    if hooks().find_object.is_some_and(find) {
+        // SAFETY: an object with code on the stack stays, and its name with it.
+        unsafe {
+            let map = &*(object.map as *const LinkMap);
+            name = if map.name.is_null() { c"" } else { CStr::from_ptr(map.name) };
+        }
+    }
+    let down = |addr: usize| addr & !(super::page_bytes() - 1);
+    // Of a static program the loader knows no more than the code.
+    // SAFETY: reads the auxiliary vector.
+    let base =
+        if name.is_empty() { down(unsafe { libc::getauxval(libc::AT_PHDR) } as usize) } else { object.lo };
+    if !super::readable(base) {
         return None;
     }
-    // SAFETY: an object with code on the stack stays, and so does the front of its first page.
-    let (map, header) = unsafe { (&*(object.map as *const LinkMap), &*(object.lo as *const ElfHeader)) };
-    // A linker script may keep them out of memory.
+    // SAFETY: it stays, as above.
+    let header = unsafe { &*(base as *const ElfHeader) };
+    // A linker script may keep it out of memory.
     if !header.e_ident.starts_with(b"\x7fELF") {
         return None;
     }
     // SAFETY: as above; the linker puts them behind the header.
     let segments = unsafe {
-        let first = (object.lo + header.e_phoff as usize) as *const Segment;
+        let first = (base + header.e_phoff as usize) as *const Segment;
         core::slice::from_raw_parts(first, header.e_phnum.into())
     };
-    let down = |addr: usize| addr & !(super::page_bytes() - 1);
+    let first = segments.iter().find(|segment| segment.p_type == libc::PT_LOAD)?;
+    let bias = base.wrapping_sub(down(first.p_vaddr as usize));
     let bounds = |segment: &Segment| {
-        let lo = map.bias.wrapping_add(segment.p_vaddr as usize);
+        let lo = bias.wrapping_add(segment.p_vaddr as usize);
         (down(lo), (lo + segment.p_memsz as usize).next_multiple_of(super::page_bytes()))
     };
     let is_there = |segment: &&Segment| {
@@ -184,8 +201,6 @@ pub(super) fn loaded_at(addr: usize, text: &mut [u8]) -> Option<super::Mapping> 
     };
     let segment = segments.iter().find(is_there)?;
     let (lo, hi) = bounds(segment);
-    // SAFETY: names live as long as their objects.
-    let name = unsafe { if map.name.is_null() { c"" } else { CStr::from_ptr(map.name) } };
     Some(super::Mapping {
         lo,
         hi,
