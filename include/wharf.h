@@ -255,15 +255,16 @@ typedef struct wharf_panic_info {
   // `WHARF_PANIC_MESSAGE`, `WHARF_PANIC_FAULT` or `WHARF_PANIC_OVERFLOW`; later versions may know more
   // kinds.
   uint32_t kind;
-  // What `wharf_panic` was given.
+  // What `wharf_panic` was given; of a fault what it is called, as in `wharf_config.signals`, and its address.
   const char *message;
   // Return addresses, from the caller of `wharf_panic` outward, as far as was unwound: up to the frame
-  // without unwind tables, if it was cut.
+  // without unwind tables, if it was cut. Of a fault, from where it was on, plus one, and past a try that is on
+  // the host's stack.
   const void *const *trace;
   // How many there are, at most `trace_depth` of the configuration.
   uint32_t trace_count;
   // 1: frames without unwind tables were met, and all outward of them were given up at once: no
-  // destructor of theirs has run.
+  // destructor of theirs has run. So it is after every fault.
   uint32_t cut;
   // The panic that this one took the place of, in a deferred call; or NULL. Freed with this one.
   const struct wharf_panic_info *earlier;
@@ -361,8 +362,8 @@ const struct wharf_api *wharf_get_api(uint32_t abi);
 // are calls through a table or a pointer that was got before the library was unloaded. Both crash.
 //
 // `config`: what is wanted; NULL is all defaults; read during the call. Of a runtime that was started
-// so nothing here can be changed, of one that a first call has started `signals` can: a field that asks for something else than is in force is
-// `WHARF_ESTATE`, and `wharf_dump` names it.
+// so nothing here can be changed; of one that a first call has started, what is not about threads and stacks can.
+// A field that asks for something else than is in force is `WHARF_ESTATE`, and `wharf_dump` names it.
 //
 // Returns `WHARF_OK`; `WHARF_EINVAL`: a field is out of range, `size` is none that is taken (see
 // there), or a reserved word is not zero; `WHARF_ESTATE`: see above; `WHARF_STOPPED`: the runtime

@@ -135,8 +135,8 @@ pub const WHARF_TRACEBACK_SYSTEM: u32 = 4;
 /// are calls through a table or a pointer that was got before the library was unloaded. Both crash.
 ///
 /// `config`: what is wanted; NULL is all defaults; read during the call. Of a runtime that was started
-/// so nothing here can be changed, of one that a first call has started `signals` can: a field that asks for something else than is in force is
-/// `WHARF_ESTATE`, and `wharf_dump` names it.
+/// so nothing here can be changed; of one that a first call has started, what is not about threads and stacks can.
+/// A field that asks for something else than is in force is `WHARF_ESTATE`, and `wharf_dump` names it.
 ///
 /// Returns `WHARF_OK`; `WHARF_EINVAL`: a field is out of range, `size` is none that is taken (see
 /// there), or a reserved word is not zero; `WHARF_ESTATE`: see above; `WHARF_STOPPED`: the runtime

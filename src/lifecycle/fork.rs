@@ -61,7 +61,7 @@ pub(super) fn look() {
 
 /// The same for who may be in a handler of signals that interrupted the very thread that does it. `[sig]`
 pub(super) fn look_once() {
-    // SAFETY: null, or the page of `watch`, which lives while handlers are installed.
+    // SAFETY: as above; no handler of ours is installed when the library goes.
     let Some(word) = (unsafe { WORD.load(Ordering::Acquire).as_ref() }) else { return };
     if word.compare_exchange(0, BUSY, Ordering::Acquire, Ordering::Relaxed).is_ok() {
         start_afresh();

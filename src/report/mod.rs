@@ -102,7 +102,7 @@ struct Report<'a> {
 pub(crate) fn tell(death: &Death<'_>) {
     arch::allow_misaligned();
     let me = this_thread();
-    // Acquire: pairs with `abort`.
+    // Acquire: pairs with `abort` and `survived`.
     let take = |from| DYING.compare_exchange(from, me, Ordering::Acquire, Ordering::Relaxed).is_ok();
     let mut is_taken = take(0);
     while !is_taken {
@@ -128,7 +128,8 @@ pub(crate) fn tell(death: &Death<'_>) {
 /// The reported death is left to a handler of the host's, which may let the process live: the next death
 /// is reported too. `[sig]`
 pub(crate) fn survived() {
-    DYING.store(0, Ordering::Relaxed);
+    // Release: as in `abort`.
+    DYING.store(0, Ordering::Release);
 }
 
 /// The process is to die here, without a word: a death that another thread is at comes to its end first,

@@ -159,19 +159,40 @@ pub(super) fn loaded_at(addr: usize, text: &mut [u8]) -> Option<super::Mapping> 
     }
     let mut object = Object::default();
     // SAFETY: it writes that structure.
-    if unsafe { hooks().find_object?(addr, (&raw mut object).cast()) } != 0 || !super::readable(object.lo) {
+    let find = |find: unsafe extern "C" fn(usize, *mut c_void) -> i32| unsafe {
+        find(addr, (&raw mut object).cast()) == 0
+    };
+    let mut name = c"";
+    if hooks().find_object.is_some_and(find) {
+        // SAFETY: an object with code on the stack stays, and its name with it.
+        unsafe {
+            let map = &*(object.map as *const LinkMap);
+            name = if map.name.is_null() { c"" } else { CStr::from_ptr(map.name) };
+        }
+    }
+    let down = |addr: usize| addr & !(super::page_bytes() - 1);
+    // Of a static program the loader knows no more than the code.
+    // SAFETY: reads the auxiliary vector.
+    let base =
+        if name.is_empty() { down(unsafe { libc::getauxval(libc::AT_PHDR) } as usize) } else { object.lo };
+    if !super::readable(base) {
         return None;
     }
-    // SAFETY: the loader has read the headers there; an object with code on the stack stays.
-    let (map, header) = unsafe { (&*(object.map as *const LinkMap), &*(object.lo as *const ElfHeader)) };
+    // SAFETY: it stays, as above.
+    let header = unsafe { &*(base as *const ElfHeader) };
+    // A linker script may keep it out of memory.
+    if !header.e_ident.starts_with(b"\x7fELF") {
+        return None;
+    }
     // SAFETY: as above; the linker puts them behind the header.
     let segments = unsafe {
-        let first = (object.lo + header.e_phoff as usize) as *const Segment;
+        let first = (base + header.e_phoff as usize) as *const Segment;
         core::slice::from_raw_parts(first, header.e_phnum.into())
     };
-    let down = |addr: usize| addr & !(super::page_bytes() - 1);
+    let first = segments.iter().find(|segment| segment.p_type == libc::PT_LOAD)?;
+    let bias = base.wrapping_sub(down(first.p_vaddr as usize));
     let bounds = |segment: &Segment| {
-        let lo = map.bias.wrapping_add(segment.p_vaddr as usize);
+        let lo = bias.wrapping_add(segment.p_vaddr as usize);
         (down(lo), (lo + segment.p_memsz as usize).next_multiple_of(super::page_bytes()))
     };
     let is_there = |segment: &&Segment| {
@@ -180,8 +201,6 @@ pub(super) fn loaded_at(addr: usize, text: &mut [u8]) -> Option<super::Mapping> 
     };
     let segment = segments.iter().find(is_there)?;
     let (lo, hi) = bounds(segment);
-    // SAFETY: names live as long as their objects.
-    let name = unsafe { if map.name.is_null() { c"" } else { CStr::from_ptr(map.name) } };
     Some(super::Mapping {
         lo,
         hi,
@@ -192,8 +211,8 @@ pub(super) fn loaded_at(addr: usize, text: &mut [u8]) -> Option<super::Mapping> 
     })
 }
 
-/// Writes the path of an object to the front of `text`, from the root on; how long it is. The program itself has no
-/// name, but what it was started by. `[sig]`
+/// Writes the path of an object to the front of `text`, from the root on, with a NUL; how long it is without that. The
+/// program itself has no name, but what it was started by. `[sig]`
 fn whole_path(name: &CStr, text: &mut [u8]) -> Option<usize> {
     let program = || {
         // SAFETY: reads the auxiliary vector; the kernel's string stays.
@@ -202,16 +221,29 @@ fn whole_path(name: &CStr, text: &mut [u8]) -> Option<usize> {
             if name.is_null() { c"" } else { CStr::from_ptr(name) }
         }
     };
-    let name = if name.is_empty() { program() } else { name }.to_bytes();
+    let name = match name.to_bytes() {
+        b"" => program(),
+        // No file's: the loader's own name for the vDSO.
+        name if !name.contains(&b'/') => c"[vdso]",
+        _ => name,
+    };
+    let name = name.to_bytes_with_nul();
     let mut len = 0;
-    if !name.starts_with(b"/") {
+    if !matches!(name[0], b'/' | b'[') {
         // SAFETY: writes into the text, a NUL at the end, which it counts.
         let got = unsafe { libc::syscall(libc::SYS_getcwd, text.as_mut_ptr(), text.len()) };
-        len = usize::try_from(got).ok()?;
-        *text.get_mut(len.checked_sub(1)?)? = b'/';
+        let end = usize::try_from(got).unwrap_or(0);
+        // Outside the process's root it is "(unreachable)/tmp".
+        let start = text[..end].iter().position(|&byte| byte == b'/').unwrap_or(end);
+        text.copy_within(start..end, 0);
+        // Without the NUL, and without the root's own slash.
+        len = if end - start > 2 { end - start - 1 } else { 0 };
+        *text.get_mut(len)? = b'/';
+        len += 1;
     }
+    let name = name.strip_prefix(b"./").unwrap_or(name);
     text.get_mut(len..len + name.len())?.copy_from_slice(name);
-    Some(len + name.len())
+    Some(len + name.len() - 1)
 }
 
 /// In a finaliser: whether the process's exit runs it, and not a `dlclose`, be it in a handler of the exit: by
