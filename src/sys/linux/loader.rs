@@ -37,9 +37,12 @@ pub(crate) fn self_reference(symbol: *const c_void) -> Result<Option<SelfReferen
 
 /// Whether the object at `base` is the program: it begins with the headers that the kernel told of.
 fn is_program(base: *const c_void) -> bool {
+    program_headers().wrapping_sub(base as usize) < super::page_bytes()
+}
+
+fn program_headers() -> usize {
     // SAFETY: reads the auxiliary vector.
-    let headers = unsafe { libc::getauxval(libc::AT_PHDR) } as usize;
-    headers.wrapping_sub(base as usize) < super::page_bytes()
+    unsafe { libc::getauxval(libc::AT_PHDR) as usize }
 }
 
 impl SelfReference {
@@ -138,9 +141,8 @@ fn ask_namespace() {
 #[cfg(target_env = "musl")]
 fn ask_namespace() {}
 
-/// What of a file is mapped at `addr`, as glibc's loader knows it, without a lock, and the file's headers say; its
-/// path goes to the front of `text`. `[sig]`
-pub(super) fn loaded_at(addr: usize, text: &mut [u8]) -> Option<super::Mapping> {
+/// Where the object that `addr` may be in has its ELF header, as glibc's loader knows it, and the loader's name for it.
+fn object_at(addr: usize) -> (usize, &'static CStr) {
     /// The front of `struct dl_find_object`, and what it has behind that.
     #[repr(C)]
     #[derive(Default)]
@@ -158,27 +160,31 @@ pub(super) fn loaded_at(addr: usize, text: &mut [u8]) -> Option<super::Mapping> 
         name: *const c_char,
     }
     let mut object = Object::default();
-    // SAFETY: it writes that structure.
-    let find = |find: unsafe extern "C" fn(usize, *mut c_void) -> i32| unsafe {
-        find(addr, (&raw mut object).cast()) == 0
-    };
     let mut name = c"";
-    if hooks().find_object.is_some_and(find) {
-        // SAFETY: an object with code on the stack stays, and its name with it.
-        unsafe {
+    // SAFETY: the loader writes that structure; an object with code on the stack stays, and its name with it.
+    unsafe {
+        if hooks().find_object.is_some_and(|find| find(addr, (&raw mut object).cast()) == 0) {
             let map = &*(object.map as *const LinkMap);
             name = if map.name.is_null() { c"" } else { CStr::from_ptr(map.name) };
         }
     }
-    let down = |addr: usize| addr & !(super::page_bytes() - 1);
     // Of a static program the loader knows no more than the code.
-    // SAFETY: reads the auxiliary vector.
-    let base =
-        if name.is_empty() { down(unsafe { libc::getauxval(libc::AT_PHDR) } as usize) } else { object.lo };
+    (if name.is_empty() { down(program_headers()) } else { object.lo }, name)
+}
+
+/// To the start of its page.
+fn down(addr: usize) -> usize {
+    addr & !(super::page_bytes() - 1)
+}
+
+/// What of a file is mapped at `addr`, as the loader knows it, without a lock, and the file's headers say; its path
+/// goes to the front of `text`. `[sig]`
+pub(super) fn loaded_at(addr: usize, text: &mut [u8]) -> Option<super::Mapping> {
+    let (base, name) = object_at(addr);
     if !super::readable(base) {
         return None;
     }
-    // SAFETY: it stays, as above.
+    // SAFETY: an object with code on the stack stays.
     let header = unsafe { &*(base as *const ElfHeader) };
     // A linker script may keep it out of memory.
     if !header.e_ident.starts_with(b"\x7fELF") {
