@@ -323,7 +323,7 @@ static void everything(void **library)
     look_in();
     all_calls();
     CHECK(!started || W->running());
-    wait_until_alone();
+    wait_until_threads(1);
     int expected = W->running() ? WHARF_OK : WHARF_ESTATE;
     CHECK_EQ(W->stop(WHARF_NEVER), expected);
 }

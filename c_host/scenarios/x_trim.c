@@ -125,7 +125,7 @@ int main(int argc, char **argv)
         }
         for (int i = 0; i < THREADS; i++)
             join(threads[i]);
-        wait_until_alone();
+        wait_until_threads(1);
         uint64_t left = trim_somewhere();
         if (left > HEADS)
             check_eq(__FILE__, __LINE__, "bytes left", (long long)left, HEADS);

@@ -1,11 +1,9 @@
-//! Functions of a sanitizer's or of libc's that the process may have: weak symbols, null where there is none.
-
-use core::ffi::c_void;
+//! Functions of a sanitizer's that the process may have: weak symbols, null where there is none.
 
 /// What AddressSanitizer keeps beside a stack; 0 is nothing.
 pub(crate) type Beside = usize;
 
-/// They take note of what they are told, no more: all are safe to call, but for the last.
+/// They take note of what they are told, no more: all are safe to call.
 #[repr(C)]
 pub(crate) struct Hooks {
     /// AddressSanitizer: the thread is about to go to another stack, by its lowest address and its bytes. What
@@ -18,9 +16,6 @@ pub(crate) struct Hooks {
     /// ThreadSanitizer: what others did before they released this is done before what we do now.
     pub(crate) acquire: Option<extern "C" fn(of: usize)>,
     pub(crate) release: Option<extern "C" fn(of: usize)>,
-    /// glibc 2.35: writes its `struct dl_find_object` about the file that is mapped at an address, and takes no
-    /// lock. 0: there is one. `[sig]`
-    pub(crate) find_object: Option<unsafe extern "C" fn(addr: usize, object: *mut c_void) -> i32>,
 }
 
 core::arch::global_asm!(
@@ -29,7 +24,6 @@ core::arch::global_asm!(
     ".weak __asan_unpoison_memory_region",
     ".weak __tsan_acquire",
     ".weak __tsan_release",
-    ".weak _dl_find_object",
     ".pushsection .data.rel.ro.wharf_hooks,\"aw\"",
     ".balign 8",
     ".type __wharf_hooks,%object",
@@ -39,7 +33,6 @@ core::arch::global_asm!(
     ".dc.a __asan_unpoison_memory_region",
     ".dc.a __tsan_acquire",
     ".dc.a __tsan_release",
-    ".dc.a _dl_find_object",
     ".size __wharf_hooks, .-__wharf_hooks",
     ".popsection",
 );

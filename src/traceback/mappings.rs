@@ -1,5 +1,6 @@
 //! What is mapped where. The kernel is asked about one address after the other; where it gives no
-//! answer, or its answers do not lead to a file's header, its whole list is read.
+//! answer, or its answers do not lead to a file's header, its whole list is read; where it cannot be asked,
+//! the loader is.
 //!
 //! What is known is kept in order of addresses: what was asked for, or of the whole list the code
 //! and the mappings that hold an ELF header.

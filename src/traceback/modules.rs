@@ -91,7 +91,7 @@ impl Maps {
     pub(super) fn code_from(&mut self, addr: usize) -> Option<&'static [u8]> {
         let at = self.mappings.code_at(addr)?;
         let mapping = self.mappings.get(at);
-        // SAFETY: readable as the kernel says, and nobody unmaps code that is on the stack.
+        // SAFETY: readable as the kernel or the loader says, and nobody unmaps code that is on the stack.
         let code = || unsafe { core::slice::from_raw_parts(addr as *const u8, mapping.hi - addr) };
         mapping.readable.then(code)
     }

@@ -3,9 +3,7 @@
 use core::ffi::{CStr, c_char, c_void};
 use core::mem::MaybeUninit;
 use core::ptr;
-use core::sync::atomic::{AtomicBool, Ordering};
-
-use crate::arch::hooks;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 #[cfg(target_pointer_width = "32")]
 use libc::{Elf32_Ehdr as ElfHeader, Elf32_Phdr as Segment};
@@ -105,6 +103,7 @@ static ASK_AT_LOAD: extern "C" fn() = at_load;
 
 extern "C" fn at_load() {
     ask_namespace();
+    find_the_finder();
     // The unwinder of each namespace makes a table at its first use, without which it aborts when a panic
     // of another namespace's wharf passes our frames.
     crate::sys::unwind::backtrace(&mut |_| false);
@@ -141,6 +140,19 @@ fn ask_namespace() {
 #[cfg(target_env = "musl")]
 fn ask_namespace() {}
 
+/// glibc 2.35: writes its `struct dl_find_object` about the file that is mapped at an address, and takes no lock.
+/// 0: there is one. `[sig]`
+type FindObject = unsafe extern "C" fn(addr: usize, object: *mut c_void) -> libc::c_int;
+
+static FIND_OBJECT: AtomicUsize = AtomicUsize::new(0);
+
+/// By its name: linked, it would be a version of glibc that the library cannot be loaded without.
+fn find_the_finder() {
+    // SAFETY: the name is a C string.
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"_dl_find_object".as_ptr()) };
+    FIND_OBJECT.store(found as usize, Ordering::Relaxed);
+}
+
 /// Where the object that `addr` may be in has its ELF header, as glibc's loader knows it, and the loader's name for it.
 fn object_at(addr: usize) -> (usize, &'static CStr) {
     /// The front of `struct dl_find_object`, and what it has behind that.
@@ -161,9 +173,11 @@ fn object_at(addr: usize) -> (usize, &'static CStr) {
     }
     let mut object = Object::default();
     let mut name = c"";
-    // SAFETY: the loader writes that structure; an object with code on the stack stays, and its name with it.
+    // SAFETY: null, or that function, which writes that structure; an object with code on the stack stays, and its
+    // name with it.
     unsafe {
-        if hooks().find_object.is_some_and(|find| find(addr, (&raw mut object).cast()) == 0) {
+        let find = core::mem::transmute::<usize, Option<FindObject>>(FIND_OBJECT.load(Ordering::Relaxed));
+        if find.is_some_and(|find| find(addr, (&raw mut object).cast()) == 0) {
             let map = &*(object.map as *const LinkMap);
             name = if map.name.is_null() { c"" } else { CStr::from_ptr(map.name) };
         }
