@@ -126,7 +126,8 @@ fn adopt(place: usize) -> Option<*mut Table> {
     if !is(0, low) || !is(size_of::<u32>(), high) || !is(offset_of!(Table, used), LEFT) {
         return None;
     }
-    // SAFETY: what bears our mark is a table, and one that nobody uses stays until somebody has taken it.
+    // SAFETY: what bears our mark is a table, and one that nobody uses stays until somebody has taken it: a third
+    // library, if it also stops, between the question above and the exchange below. That is not ruled out.
     let table = unsafe { &*(place as *const Table) };
     // Acquire: pairs with `table_abandon`.
     let taken = table.used.compare_exchange(LEFT, IN_USE, Ordering::Acquire, Ordering::Relaxed);

@@ -144,6 +144,7 @@ fn ask_namespace() {}
 /// 0: there is one. `[sig]`
 type FindObject = unsafe extern "C" fn(addr: usize, object: *mut c_void) -> libc::c_int;
 
+/// That function, or 0. Relaxed: written as we are loaded, before anybody can call.
 static FIND_OBJECT: AtomicUsize = AtomicUsize::new(0);
 
 /// By its name: linked, it would be a version of glibc that the library cannot be loaded without.
@@ -173,8 +174,8 @@ fn object_at(addr: usize) -> (usize, &'static CStr) {
     }
     let mut object = Object::default();
     let mut name = c"";
-    // SAFETY: null, or that function, which writes that structure; an object with code on the stack stays, and its
-    // name with it.
+    // SAFETY: 0 is `None`, else it is that function, which writes less than `Object` has; the map that it names is
+    // that of an object with code on the stack, which stays, and its name with it.
     unsafe {
         let find = core::mem::transmute::<usize, Option<FindObject>>(FIND_OBJECT.load(Ordering::Relaxed));
         if find.is_some_and(|find| find(addr, (&raw mut object).cast()) == 0) {
