@@ -225,7 +225,7 @@ static inline long thread_count(void)
 /* A joined thread is still the kernel's for a moment: what it was lent stays until it is not. */
 static inline void wait_until_threads(long left)
 {
-    for (int i = 0; i < 50000 && thread_count() > left; i++)
+    for (int i = 0; i < 200000 && thread_count() > left; i++)
         usleep(100);
 }
 

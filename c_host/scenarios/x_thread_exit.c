@@ -116,10 +116,11 @@ static void run_threads(void)
         CHECK_EQ(pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED), 0);
     for (intptr_t i = 0; i < THREADS; i++) {
         CHECK_EQ(pthread_create(&thread_id[i % CROWD], &attr, thread, (void *)i), 0);
+        if (i % CROWD != CROWD - 1)
+            continue;
         if (named("detached"))
-            while (i + 1 - __atomic_load_n(&ended, __ATOMIC_SEQ_CST) >= CROWD)
-                usleep(100);
-        else if (i % CROWD == CROWD - 1)
+            wait_until_alone();
+        else
             for (int j = 0; j < CROWD; j++)
                 join(thread_id[j]);
     }
