@@ -7,9 +7,12 @@ CARGO   ?= cargo
 #   make lib TARGET=aarch64-unknown-linux-gnu
 TARGET  ?=
 CROSS   := $(if $(TARGET),$(patsubst riscv64gc-%,riscv64-%,$(patsubst armv7-%,arm-%,$(subst -unknown-,-,$(TARGET))))-)
-ifeq ($(TARGET),x86_64-unknown-linux-musl)
+UNWINDER := -lgcc_s
+ifneq ($(filter %-musl,$(TARGET)),)
+# What it is built with on a machine of another libc: `musl-tools` has no libgcc_s.
 CROSS   :=
 CC      := musl-gcc
+UNWINDER = $(shell rustc --print sysroot)/lib/rustlib/$(TARGET)/lib/self-contained/libunwind.a
 endif
 ifneq ($(CROSS),)
 CC      := $(CROSS)gcc
@@ -55,7 +58,7 @@ DEBIAN_RUST := apt-get install rustc-web cargo-web, or https://rustup.rs
 # $(call need,command,how to get it)
 need = command -v $(firstword $(1)) >/dev/null 2>&1 || \
 	{ echo "wharf: $(firstword $(1)) is missing; to get it: $(2)" >&2; exit 1; }
-need_cc    = $(call need,$(CC),$(if $(CROSS),apt-get install gcc-$(CROSS:-=),apt-get install gcc libc6-dev))
+need_cc    = $(call need,$(CC),apt-get install $(if $(filter musl-gcc,$(CC)),musl-tools,$(if $(CROSS),gcc-$(CROSS:-=),gcc libc6-dev)))
 need_tools = $(call need,$(NM),apt-get install binutils); \
 	$(call need,$(OBJCOPY),apt-get install binutils); \
 	$(call need,$(STRIP),apt-get install binutils); \
@@ -102,7 +105,7 @@ $(OUT)/wharf.unstripped: $(OUT)/wharf.o $(OUT)/wharf.map
 	$(CC) -shared -o $@ $(LDFLAGS) -Wl,-soname,$(SO) -Wl,--version-script=$(OUT)/wharf.map \
 		-Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack -Wl,-z,defs -Wl,-Bsymbolic \
 		-Wl,--gc-sections -Wl,--build-id=sha1 -Wl,--hash-style=gnu \
-		$< -Wl,--as-needed -lgcc_s -lpthread -lm -ldl -lc
+		$< -Wl,--as-needed $(UNWINDER) -lpthread -lm -ldl -lc
 
 $(OUT)/$(SO).debug: $(OUT)/wharf.unstripped
 	$(OBJCOPY) --only-keep-debug $< $@

@@ -17,7 +17,7 @@ pub struct Target {
     pub cannot: &'static [(&'static str, &'static str)],
 }
 
-const TARGETS: [Target; 2] = [
+const TARGETS: [Target; 3] = [
     Target {
         name: "aarch64-unknown-linux-gnu",
         arch: "aarch64",
@@ -37,6 +37,14 @@ const TARGETS: [Target; 2] = [
         ],
         runner: &[],
         cannot: I686,
+    },
+    Target {
+        name: "x86_64-unknown-linux-musl",
+        arch: "x86_64",
+        tools: "musl-",
+        flags: &[],
+        runner: &[],
+        cannot: MUSL,
     },
 ];
 
@@ -133,6 +141,8 @@ const I686: &[(&str, &str)] = &[
     ("Copies/panics", "open: a panic through the frames of another namespace's copy finds no try"),
     ("Copies/reload", RELOAD),
 ];
+
+const MUSL: &[(&str, &str)] = &[];
 
 const CROSS_VALGRIND: &str = "valgrind wants a loader with symbols, and the cross compiler's has none";
 
