@@ -43,7 +43,7 @@ LOCK := $(if $(shell command -v flock),flock $(OUT)/lock)
 LIBRARIES := $(OUT)/$(SO) $(OUT)/$(SO).debug $(OUT)/libwharf.so $(OUT)/libwharf.a
 
 .DELETE_ON_ERROR:
-.PHONY: lib libraries demo test test-cross lint check model bench soak header install uninstall clean help FORCE
+.PHONY: lib libraries demo test test-cross test-musl lint check model bench soak header install uninstall clean help FORCE
 .DEFAULT_GOAL := lib
 
 ## lib        the libraries: OUT/libwharf.so.0, libwharf.so, libwharf.so.0.debug, libwharf.a
@@ -158,6 +158,13 @@ test-cross:
 		echo "wharf: $$target"; \
 		WHARF_TARGET=$$target $(CARGO) test -q --test scenarios --test mutations -- --nocapture; \
 	done
+
+MUSL_TARGET := $(shell uname -m)-unknown-linux-musl
+
+## test-musl  the scenarios in hosts of musl's
+test-musl:
+	$(MAKE) --no-print-directory lib TARGET=$(MUSL_TARGET)
+	WHARF_TARGET=$(MUSL_TARGET) $(CARGO) test -q --test scenarios -- --nocapture
 
 # A plugin in Rust, built in a place of its own: it has other features than the library.
 PLUGIN := c_host/plugins/rust

@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +42,17 @@ static inline void check_eq(const char *file, int line, const char *what, long l
 }
 
 /* ---- the library ---- */
+
+/* Opens a file in a namespace of its own; `needs: dlmopen()`. */
+static inline UNUSED void *open_apart(const char *file)
+{
+#ifdef LM_ID_NEWLM
+    return dlmopen(LM_ID_NEWLM, file, RTLD_NOW);
+#else
+    fprintf(stderr, "%s: this libc has one namespace\n", file);
+    return NULL;
+#endif
+}
 
 /* Opens the library, RTLD_LOCAL; returns its handle. */
 static inline void *load_wharf(void)
@@ -93,6 +105,11 @@ static inline UNUSED void cut_emulator(char *text)
     if (more != NULL)
         *more = '\0';
 }
+
+/* Older headers have no name for the thread that a timer's signal goes to. */
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
 
 /* SIGILL. */
 static inline void illegal_instruction(void)

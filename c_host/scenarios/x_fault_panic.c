@@ -64,6 +64,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "libc_heap.h"
 #include "scenario.h"
 
 static volatile int never;
@@ -419,7 +420,6 @@ static void masks(void)
 
 /* A fault inside malloc's lock: what the panic needs is not from there. */
 static volatile int heap_is_locked;
-extern void *__libc_malloc(size_t bytes);
 
 void *malloc(size_t bytes)
 {

@@ -121,6 +121,7 @@
  * stderr~ ^panic: BOOM\n\ngoroutine [0-9]+ \[running, locked to thread\]:\npcs: .* whole(\?|\\012)\?\[31m\?\.[0-9]+\+0x
  * frames: boom wharf_call host_thread <libc> <libc> <end>
  */
+#include "libc_heap.h"
 #include "scenario.h"
 
 #include <fcntl.h>
@@ -171,8 +172,6 @@ static void holds(void)
 
 /* The host's own allocator, as jemalloc would be: one lock. */
 static pthread_mutex_t heap_lock = PTHREAD_MUTEX_INITIALIZER;
-extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
-extern void __libc_free(void *);
 
 #define LOCKED(type, value)                                                                                            \
     pthread_mutex_lock(&heap_lock);                                                                                    \
