@@ -100,11 +100,12 @@ $(OUT)/wharf.map: Makefile
 	@printf 'WHARF_0 {\n  global: wharf_*;\n  local: *;\n};\n' > $@
 
 # Bound at load: no lazy resolver runs in a signal handler or in a report. Symbolic: wharf calls
-# itself, also where the program brings a second wharf.
+# itself, also where the program brings a second wharf. The table of frames that the unwinder looks for
+# is asked for, since musl-gcc, which replaces the compiler's own link options, does not ask for it.
 $(OUT)/wharf.unstripped: $(OUT)/wharf.o $(OUT)/wharf.map
 	$(CC) -shared -o $@ $(LDFLAGS) -Wl,-soname,$(SO) -Wl,--version-script=$(OUT)/wharf.map \
 		-Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack -Wl,-z,defs -Wl,-Bsymbolic \
-		-Wl,--gc-sections -Wl,--build-id=sha1 -Wl,--hash-style=gnu \
+		-Wl,--gc-sections -Wl,--build-id=sha1 -Wl,--hash-style=gnu -Wl,--eh-frame-hdr \
 		$< -Wl,--as-needed $(UNWINDER) -lpthread -lm -ldl -lc
 
 $(OUT)/$(SO).debug: $(OUT)/wharf.unstripped

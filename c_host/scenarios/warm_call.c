@@ -108,7 +108,7 @@ int main(UNUSED int argc, char **argv)
         without_system_calls(NULL);
     warm_up();
     if (is_case(argv, "thread"))
-        on_thread(without_system_calls, NULL);
+        on_raw_thread(without_system_calls, NULL);
     if (is_case(argv, "allocations")) {
         on_thread(first_call, NULL);
         puts("OK");

@@ -52,8 +52,14 @@ const TARGETS: [Target; 3] = [
         name: "x86_64-unknown-linux-musl",
         arch: "x86_64",
         tools: "musl-",
-        // The kernel's headers, which its own search leaves out.
-        flags: &["-idirafter", "/usr/include", "-idirafter", "/usr/include/x86_64-linux-gnu"],
+        // What its compiler's script leaves out: the unwinder's table, and the kernel's headers.
+        flags: &[
+            "-Wl,--eh-frame-hdr",
+            "-idirafter",
+            "/usr/include",
+            "-idirafter",
+            "/usr/include/x86_64-linux-gnu",
+        ],
         runner: &[],
         libc_tables: false,
         lacks: MUSL_LACKS,
