@@ -12,7 +12,7 @@ ifneq ($(filter %-musl,$(TARGET)),)
 # What it is built with on a machine of another libc: `musl-tools` has no libgcc_s.
 CROSS   :=
 CC      := musl-gcc
-UNWINDER = $(shell rustc --print sysroot)/lib/rustlib/$(TARGET)/lib/self-contained/libunwind.a
+UNWINDER = $(OUT)/unwinder.a
 endif
 ifneq ($(CROSS),)
 CC      := $(CROSS)gcc
@@ -99,10 +99,18 @@ $(OUT)/wharf.map: Makefile
 	@mkdir -p $(@D)
 	@printf 'WHARF_0 {\n  global: wharf_*;\n  local: *;\n};\n' > $@
 
+# The unwinder that the Rust compiler brings asks the environment at its first use whether to log.
+$(OUT)/unwinder.a: Makefile
+	@mkdir -p $(@D)
+	echo 'char *no_variable(void) { return 0; }' | $(CC) -fPIC -xc -c - -o $(@D)/no_variable.o
+	$(OBJCOPY) --redefine-sym getenv=no_variable \
+		"$$(rustc --print sysroot)/lib/rustlib/$(TARGET)/lib/self-contained/libunwind.a" $@
+	$(AR) rsD $@ $(@D)/no_variable.o
+
 # Bound at load: no lazy resolver runs in a signal handler or in a report. Symbolic: wharf calls
 # itself, also where the program brings a second wharf. The table of frames that the unwinder looks for
 # is asked for, since musl-gcc, which replaces the compiler's own link options, does not ask for it.
-$(OUT)/wharf.unstripped: $(OUT)/wharf.o $(OUT)/wharf.map
+$(OUT)/wharf.unstripped: $(OUT)/wharf.o $(OUT)/wharf.map $(filter %.a,$(UNWINDER))
 	$(CC) -shared -o $@ $(LDFLAGS) -Wl,-soname,$(SO) -Wl,--version-script=$(OUT)/wharf.map \
 		-Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack -Wl,-z,defs -Wl,-Bsymbolic \
 		-Wl,--gc-sections -Wl,--build-id=sha1 -Wl,--hash-style=gnu -Wl,--eh-frame-hdr \
@@ -226,7 +234,7 @@ uninstall:
 
 ## clean      takes away what was built
 clean:
-	rm -rf $(OUT)/static $(OUT)/wharf.* $(OUT)/libwharf.* $(OUT)/demo $(OUT)/build $(OUT)/lock $(CARGO_DIR)
+	rm -rf $(OUT)/static $(OUT)/unwinder.a $(OUT)/no_variable.o $(OUT)/wharf.* $(OUT)/libwharf.* $(OUT)/demo $(OUT)/build $(OUT)/lock $(CARGO_DIR)
 	$(CARGO) clean -q
 
 ## help       this list

@@ -4,6 +4,7 @@
  * stdout: OK
  * timeout: 20
  * case closed_in_handler
+ * needs: dlclose()
  * args: closed_in_handler
  * case namespace
  * needs: dlmopen()

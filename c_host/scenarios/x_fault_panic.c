@@ -249,6 +249,16 @@ static void scopes(void)
 
 /* ---- text, state ---- */
 
+/* A libc that has no tables ends every trace where the thread begins. */
+static int is_whole(const char *out)
+{
+#ifdef __GLIBC__
+    return strstr(out, "unwind information") == NULL;
+#else
+    return strstr(out, "unwind information") != NULL;
+#endif
+}
+
 static void text(void)
 {
     char out[4096];
@@ -259,7 +269,7 @@ static void text(void)
         fprintf(stderr, "%s\n", out);
     CHECK(strncmp(out, first, strlen(first)) == 0);
     CHECK(strstr(out, "\ninner+0x") != NULL);
-    CHECK(strstr(out, "unwind information") == NULL);
+    CHECK(is_whole(out));
     W->panic_info_free(info);
 }
 
@@ -279,7 +289,7 @@ static void text_of_null_call(void)
     if (strncmp(out, first, strlen(first)) != 0)
         fprintf(stderr, "%s\n", out);
     CHECK(strncmp(out, first, strlen(first)) == 0);
-    CHECK(strstr(out, "unwind information") == NULL);
+    CHECK(is_whole(out));
     W->panic_info_free(info);
 }
 

@@ -61,8 +61,12 @@ impl Workshop {
                 With::Nothing => ("", Vec::new()),
                 With::Shared => ("", self.link_flags()),
                 With::Static => {
-                    let archive = self.library.with_file_name("libwharf.a").display().to_string();
-                    ("_static", [&archive, &unwinder()?, "-ldl", "-lm"].map(String::from).to_vec())
+                    let beside = |name| self.library.with_file_name(name);
+                    let archive = beside("libwharf.a").display().to_string();
+                    // It stands there for targets without a libgcc_s.
+                    let unwinder = Some(beside("unwinder.a")).filter(|path| path.exists());
+                    let unwinder = unwinder.map_or("-lgcc_s".to_string(), |path| path.display().to_string());
+                    ("_static", [&archive, &unwinder, "-ldl", "-lm"].map(String::from).to_vec())
                 }
             };
             let out = self.dir.join(format!("{stem}{end}.so"));
@@ -126,17 +130,6 @@ pub fn compiler(cpp: bool) -> Command {
     let mut command = Command::new(found.path());
     command.args(found.args());
     command
-}
-
-/// What an archive of wharf is linked with: where the libc brings no libgcc_s, what the Rust compiler has of it.
-fn unwinder() -> Result<String, String> {
-    if !target().name.ends_with("-musl") {
-        return Ok("-lgcc_s".to_string());
-    }
-    let output = Command::new("rustc").args(["--print", "sysroot"]).output();
-    let output = output.map_err(|error| format!("rustc --print sysroot: {error}"))?;
-    let sysroot = String::from_utf8_lossy(&output.stdout).trim_end().to_string();
-    Ok(format!("{sysroot}/lib/rustlib/{}/lib/self-contained/libunwind.a", target().name))
 }
 
 /// Whether the C compiler makes programs with this flag.

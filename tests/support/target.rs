@@ -164,24 +164,27 @@ const MUSL_LACKS: Reasons = &[
 const MUSL: Reasons = &[
     ("Fault/tgkill", NO_TABLES),
     ("FaultCore", NO_TABLES),
+    ("FaultPanic/masks", NO_TABLES),
+    ("SmashedReturn/garbage", NO_TABLES),
+    ("SmashedReturn/deep", NO_TABLES),
+    (
+        "Fork/new_thread_first",
+        "open: musl gives no thread the list of locks by which a fork's survivor is known",
+    ),
     ("LongjmpLoop/shallow_after_deep", NO_FIRST),
     ("LongjmpLoop/ever_shallower", NO_FIRST),
     ("LongjmpLoop/stop_after_deep", NO_FIRST),
     ("Errno/detach", NO_FIRST),
-    ("QuietLoad", ENVIRONMENT),
-    ("SharedNothing", ENVIRONMENT),
-    (
-        "Fork/stop_storm",
-        "musl 1.2.3's fork leaves the lock of thread-specific keys as it was: a child may find it held",
-    ),
+    ("Fork/stop_storm", FORKED_KEYS),
     ("EveryStep/stop", "musl holds back all signals in some functions, and a step there ends the process"),
     ("ReportHook/ends_thread", "musl's pthread_exit unwinds nothing: such a hook is ended by its clock"),
 ];
 
-const NO_TABLES: &str = "without tables, nobody can tell whom a function of musl's was called by";
+const NO_TABLES: &str = "without tables, a trace ends in a function of musl's: nobody can tell its caller";
+const FORKED_KEYS: &str =
+    "musl 1.2.3's fork leaves the lock of thread-specific keys as it was: a child may find it held";
 const NO_FIRST: &str = "open: what a longjmp left further down is told by frames that lead to the thread's first one, and \
      frames of musl's, without tables, do not";
-const ENVIRONMENT: &str = "the unwinder that is linked in asks the environment whether to log";
 
 const THIS_MACHINE: Target = Target {
     name: "",
