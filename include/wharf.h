@@ -176,7 +176,8 @@ typedef struct wharf_config {
   // arguments that it would have had; from out on the host's stack so does what the host has a handler for.
   // Without one the process dies of it, when a report that another thread is at is whole.
   // A handler that the host installs later takes our place; `wharf_stop` leaves it there, and it
-  // must not pass signals on to the one before it after that. A host that lives on after faults in
+  // must not pass signals on to the one before it after that. Another copy of wharf does: of several
+  // with handlers, stop first the one that was started last. A host that lives on after faults in
   // callbacks, by handlers from before the start, wants `WHARF_SIGNALS_NONE`.
   //
   // A thread without an alternate stack, or with one of less than some 8 KiB, is lent one of 64 KiB when
@@ -254,15 +255,16 @@ typedef struct wharf_panic_info {
   // `WHARF_PANIC_MESSAGE`, `WHARF_PANIC_FAULT` or `WHARF_PANIC_OVERFLOW`; later versions may know more
   // kinds.
   uint32_t kind;
-  // What `wharf_panic` was given.
+  // What `wharf_panic` was given; of a fault what it is called, as in `wharf_config.signals`, and its address.
   const char *message;
   // Return addresses, from the caller of `wharf_panic` outward, as far as was unwound: up to the frame
-  // without unwind tables, if it was cut.
+  // without unwind tables, if it was cut. Of a fault, from where it was on, plus one, and past a try that is on
+  // the host's stack.
   const void *const *trace;
   // How many there are, at most `trace_depth` of the configuration.
   uint32_t trace_count;
   // 1: frames without unwind tables were met, and all outward of them were given up at once: no
-  // destructor of theirs has run.
+  // destructor of theirs has run. So it is after every fault.
   uint32_t cut;
   // The panic that this one took the place of, in a deferred call; or NULL. Freed with this one.
   const struct wharf_panic_info *earlier;
@@ -360,8 +362,8 @@ const struct wharf_api *wharf_get_api(uint32_t abi);
 // are calls through a table or a pointer that was got before the library was unloaded. Both crash.
 //
 // `config`: what is wanted; NULL is all defaults; read during the call. Of a runtime that was started
-// so nothing here can be changed, of one that a first call has started `signals` can: a field that asks for something else than is in force is
-// `WHARF_ESTATE`, and `wharf_dump` names it.
+// so nothing here can be changed; of one that a first call has started, what is not about threads and stacks can.
+// A field that asks for something else than is in force is `WHARF_ESTATE`, and `wharf_dump` names it.
 //
 // Returns `WHARF_OK`; `WHARF_EINVAL`: a field is out of range, `size` is none that is taken (see
 // there), or a reserved word is not zero; `WHARF_ESTATE`: see above; `WHARF_STOPPED`: the runtime
@@ -591,9 +593,9 @@ struct wharf_panic_info *wharf_recover(void);
 void wharf_goexit(void) WHARF_NORETURN;
 
 // Prints a panic as the report would: `panic: msg`, those before it, a blank line and the trace with
-// names and source lines, for which it reads files: a file that is cut short while it is read is left
-// alone with `WHARF_SIGNALS_FAULTS`, and a SIGBUS without. The modules of the trace must still be loaded
-// to be named.
+// names and source lines, for which it reads files, each time anew: milliseconds where there is DWARF. A
+// file that is cut short while it is read is left alone with `WHARF_SIGNALS_FAULTS`, and a SIGBUS
+// without. The modules of the trace must still be loaded to be named.
 //
 // `info`: not NULL. `out`: gets the text, cut to what has room, and a NUL; NULL if `bytes` is 0.
 // `bytes`: room at `out`.

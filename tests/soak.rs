@@ -42,7 +42,7 @@ const SCENARIOS: [&str; 22] = [
 ];
 
 /// How many cases run beside each other, and beside how many threads that only take time.
-const BESIDE: usize = 6;
+const BESIDE: usize = 12;
 const LOAD: usize = 2;
 
 /// What the hosts have counted, by name: their lines `tally: ok=3 stopped=4`.
@@ -81,7 +81,10 @@ fn soak() {
                 match outcome {
                     Outcome::Passed => add(&mut tally, &case, &workshop),
                     Outcome::Skipped(_) => skipped += 1,
-                    Outcome::Failed(why) => failed.push(format!("round {round}: {}\n{why}", case.name)),
+                    Outcome::Failed(why) => {
+                        println!("round {round}: {}\n{why}", case.name);
+                        failed.push(case.name);
+                    }
                 }
             }
             println!("round {round}: {} failed, {} s", failed.len(), begun.elapsed().as_secs());
@@ -92,7 +95,7 @@ fn soak() {
     let text = result(rounds, cases.len(), skipped, failed.len(), begun.elapsed().as_secs(), &tally);
     print!("{text}");
     fs::write(support::root().join("tests/soak.txt"), &text).expect("tests is writable");
-    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    assert!(failed.is_empty(), "{}", failed.join(", "));
 }
 
 /// Every case of the scenarios with its host, and the scenarios that are not there.

@@ -157,8 +157,10 @@ int main(int argc, char **argv)
     snprintf(plain[0], sizeof plain[0], "%s/plain/host", getenv("SCENARIO_DIR"));
     snprintf(plain[1], sizeof plain[1], "%s/plain/libwharf.so.0", getenv("SCENARIO_DIR"));
     CHECK_EQ(setenv("WHARF_LIB", plain[1], 1), 0);
-    say("abort", median_us(plain[0], "abort", nowhere));
-    say("panic.null", median_us(plain[0], "panic", nowhere));
+    double bare = median_us(plain[0], "abort", nowhere), panicked = median_us(plain[0], "panic", nowhere);
+    say("abort", bare);
+    say("panic.null", panicked);
+    say("panic.over", panicked / bare);
     double piped[DEATHS];
     for (int i = 0; i < DEATHS; i++) {
         piped[i] = death_us(plain[0], "panic", reports[1]);

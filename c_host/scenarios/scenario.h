@@ -245,6 +245,13 @@ static inline long thread_count(void)
     return figure("/proc/self/status", "Threads");
 }
 
+/* A joined thread is still the kernel's for a moment: what it was lent stays until it is not. */
+static inline void wait_until_threads(long left)
+{
+    for (int i = 0; i < 50000 && thread_count() > left; i++)
+        usleep(100);
+}
+
 /* Runs fn, which ends its thread by a system call of its own, on a thread. */
 static inline UNUSED void on_raw_thread(thread_fn fn, void *arg)
 {
@@ -256,8 +263,7 @@ static inline UNUSED void on_raw_thread(thread_fn fn, void *arg)
 #else
     /* What others join by is written by their own end of a thread alone. */
     (void)thread;
-    while (thread_count() > before)
-        usleep(1000);
+    wait_until_threads(before);
 #endif
 }
 

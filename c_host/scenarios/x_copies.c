@@ -17,6 +17,8 @@
  * args: threads
  * case panics
  * args: panics
+ * case restarts
+ * args: restarts
  * case reload
  * args: reload
  */
@@ -355,6 +357,29 @@ static void panics(void)
     nested();
 }
 
+/* ---- they start and stop at the same time ---- */
+
+static void *restart(void *copy)
+{
+    const wharf_api *api = (const wharf_api *)copy;
+    wharf_config config = WHARF_CONFIG_INIT;
+    config.signals = WHARF_SIGNALS_NONE;
+    for (int i = 0; i < 4000; i++) {
+        CHECK_EQ(api->start(&config), WHARF_OK);
+        CHECK_EQ(api->stop(WHARF_NEVER), WHARF_OK);
+    }
+    return NULL;
+}
+
+static void restarts(void)
+{
+    pthread_t running[COPIES];
+    for (int i = 0; i < COPIES; i++)
+        running[i] = spawn(0, restart, (void *)(uintptr_t)apis[i]);
+    for (int i = 0; i < COPIES; i++)
+        join(running[i]);
+}
+
 /* ---- each comes and goes while the others work ---- */
 
 static volatile int leave;
@@ -405,7 +430,8 @@ int main(UNUSED int argc, char **argv)
         const char *name;
         void (*run)(void);
     } cases[] = {
-        {"which", which}, {"apart", apart}, {"nested", nested}, {"threads", threads}, {"panics", panics}, {"reload", reload},
+        {"which", which},   {"apart", apart},       {"nested", nested}, {"threads", threads},
+        {"panics", panics}, {"restarts", restarts}, {"reload", reload},
     };
     name_files();
     open_all();

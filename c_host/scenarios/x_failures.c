@@ -311,13 +311,6 @@ static void close_and_open(void **library)
     *library = load_wharf();
 }
 
-/* A joined thread is still the kernel's for a moment: what it was lent stays until it is not. */
-static void wait_until_alone(void)
-{
-    for (int i = 0; i < 10000 && thread_count() > 1; i++)
-        usleep(100);
-}
-
 static void everything(void **library)
 {
     int started = COUNTED(W->start(NULL), WHARF_OK);
@@ -327,7 +320,7 @@ static void everything(void **library)
     look_in();
     all_calls();
     CHECK(!started || W->running());
-    wait_until_alone();
+    wait_until_threads(1);
     int expected = W->running() ? WHARF_OK : WHARF_ESTATE;
     CHECK_EQ(W->stop(WHARF_NEVER), expected);
 }

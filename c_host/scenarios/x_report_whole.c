@@ -1,6 +1,5 @@
 /* WholeReport: the report is whole whatever state the process is in: another thread holds malloc's lock, the loader's or stderr's
- * for ever; the heap is destroyed; memory or descriptors have run out, as far as the soft limits
- * go; the files that the code came from are deleted or others by now.
+ * for ever; the heap is destroyed; memory has run out, as far as the soft limits go, or descriptors; the files that the code came from are deleted or others by now.
  * By a panic and by a fault.
  * source: ours (DESIGN decision 6)
  * library: x_report_whole_plugin.c
@@ -75,6 +74,17 @@
  * status: signal SIGSEGV
  * stderr~ ^SIGSEGV: 
  * stderr~ \nboom.*\n(.*\n)*host_thread
+ * case panic_no_files_ever
+ * args: panic no_files_ever
+ * status: signal SIGABRT
+ * stderr~ ^panic: BOOM\n\ngoroutine [0-9]+ \[running, locked to thread\]:\npcs: .* x_report_whole\+0x.* libc.so.6\+0x
+ * stderr~ \nwharf_panic\+0x.*\n.*libwharf.*\n0x.*\n.*[/]x_report_whole\+0x.*\nwharf_call\+0x.*\n(.*\n)*0x.*\n.*libc.so.6\+0x.* \(BuildId.*\n$
+ * stderr!~ no unwind
+ * case fault_no_files_ever
+ * args: fault no_files_ever
+ * status: signal SIGSEGV
+ * stderr~ ^SIGSEGV: (.*\n)*pcs: x_report_whole\+0x.*libc.so.6\+0x.*\n0x.*\n.*[/]x_report_whole\+0x.*\nwharf_call\+0x
+ * stderr!~ no unwind
  * case panic_deleted
  * args: panic deleted
  * status: signal SIGABRT
@@ -124,6 +134,7 @@
 #include "libc_heap.h"
 #include "scenario.h"
 
+#include <stdbool.h>
 #include <fcntl.h>
 #include <link.h>
 #include <sys/resource.h>
@@ -265,11 +276,13 @@ static void use_up_memory(void)
         ;
 }
 
-static void use_up_files(void)
+static void use_up_files(bool for_ever)
 {
     struct rlimit few;
     CHECK_EQ(getrlimit(RLIMIT_NOFILE, &few), 0);
     few.rlim_cur = 64;
+    if (for_ever) /* As without /proc: no file can be opened. */
+        few.rlim_max = 64;
     CHECK_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
     while (dup(0) >= 0)
         ;
@@ -366,7 +379,9 @@ static void in_state(void)
     else if (is("no_memory"))
         use_up_memory();
     else if (is("no_files"))
-        use_up_files();
+        use_up_files(false);
+    else if (is("no_files_ever"))
+        use_up_files(true);
     else if (is("deleted"))
         CHECK_EQ(unlink(copied), 0);
     else if (is("replaced"))

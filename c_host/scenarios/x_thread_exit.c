@@ -105,8 +105,7 @@ static void load_apart(void)
 static void wait_until_alone(void)
 {
     long left = named("main_first") ? 2 : 1; /* the main thread stays as a zombie */
-    for (int i = 0; i < 5000 && thread_count() > left; i++)
-        usleep(1000);
+    wait_until_threads(left);
     CHECK_EQ(thread_count(), left);
 }
 

@@ -125,6 +125,7 @@ int main(int argc, char **argv)
         }
         for (int i = 0; i < THREADS; i++)
             join(threads[i]);
+        wait_until_threads(1);
         uint64_t left = trim_somewhere();
         if (left > HEADS)
             check_eq(__FILE__, __LINE__, "bytes left", (long long)left, HEADS);
@@ -133,7 +134,10 @@ int main(int argc, char **argv)
         if (round == 1)
             mappings = map_count();
     }
-    CHECK(map_count() <= mappings + 2);
+    /* Threads that nothing holds may be more at once than ever before: each has a stack, and what it was lent. */
+    long more = named("ended") ? 4 * THREADS : 2;
+    if (map_count() > mappings + more)
+        check_eq(__FILE__, __LINE__, "mappings", map_count(), mappings + more);
     CHECK(ran > 0);
     puts("OK");
     return 0;

@@ -279,12 +279,25 @@ pub(super) unsafe extern "C" fn enter_signal() {
 const ALIGNMENT_CHECK: i32 = 0x40000;
 
 /// Has misaligned accesses allowed again, which the compiler and the C library make. `[sig]`
-#[inline(always)]
 pub(crate) fn allow_misaligned() {
     // SAFETY: a flag that no code of ours wants.
-    unsafe {
-        core::arch::asm!("pushfd", "and dword ptr [esp], {}", "popfd", const !ALIGNMENT_CHECK);
-    }
+    unsafe { clear_alignment_check() }
+}
+
+/// A function, for the sake of its frame's description.
+#[unsafe(naked)]
+unsafe extern "C" fn clear_alignment_check() {
+    naked_asm!(
+        ".cfi_startproc",
+        "pushfd",
+        ".cfi_adjust_cfa_offset 4",
+        "and dword ptr [esp], {}",
+        "popfd",
+        ".cfi_adjust_cfa_offset -4",
+        "ret",
+        ".cfi_endproc",
+        const !ALIGNMENT_CHECK,
+    )
 }
 
 // ---- The readers -----------------------------------------------------------------------------

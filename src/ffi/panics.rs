@@ -134,9 +134,9 @@ pub extern "C-unwind" fn wharf_goexit() -> ! {
 }
 
 /// Prints a panic as the report would: `panic: msg`, those before it, a blank line and the trace with
-/// names and source lines, for which it reads files: a file that is cut short while it is read is left
-/// alone with `WHARF_SIGNALS_FAULTS`, and a SIGBUS without. The modules of the trace must still be loaded
-/// to be named.
+/// names and source lines, for which it reads files, each time anew: milliseconds where there is DWARF. A
+/// file that is cut short while it is read is left alone with `WHARF_SIGNALS_FAULTS`, and a SIGBUS
+/// without. The modules of the trace must still be loaded to be named.
 ///
 /// `info`: not NULL. `out`: gets the text, cut to what has room, and a NUL; NULL if `bytes` is 0.
 /// `bytes`: room at `out`.

@@ -66,7 +66,8 @@ pub struct wharf_config {
     /// arguments that it would have had; from out on the host's stack so does what the host has a handler for.
     /// Without one the process dies of it, when a report that another thread is at is whole.
     /// A handler that the host installs later takes our place; `wharf_stop` leaves it there, and it
-    /// must not pass signals on to the one before it after that. A host that lives on after faults in
+    /// must not pass signals on to the one before it after that. Another copy of wharf does: of several
+    /// with handlers, stop first the one that was started last. A host that lives on after faults in
     /// callbacks, by handlers from before the start, wants `WHARF_SIGNALS_NONE`.
     ///
     /// A thread without an alternate stack, or with one of less than some 8 KiB, is lent one of 64 KiB when
@@ -134,8 +135,8 @@ pub const WHARF_TRACEBACK_SYSTEM: u32 = 4;
 /// are calls through a table or a pointer that was got before the library was unloaded. Both crash.
 ///
 /// `config`: what is wanted; NULL is all defaults; read during the call. Of a runtime that was started
-/// so nothing here can be changed, of one that a first call has started `signals` can: a field that asks for something else than is in force is
-/// `WHARF_ESTATE`, and `wharf_dump` names it.
+/// so nothing here can be changed; of one that a first call has started, what is not about threads and stacks can.
+/// A field that asks for something else than is in force is `WHARF_ESTATE`, and `wharf_dump` names it.
 ///
 /// Returns `WHARF_OK`; `WHARF_EINVAL`: a field is out of range, `size` is none that is taken (see
 /// there), or a reserved word is not zero; `WHARF_ESTATE`: see above; `WHARF_STOPPED`: the runtime

@@ -5,6 +5,7 @@
 //! lies at a place that every load computes alike, and bears a mark: the next one adopts it, with the
 //! Ms of the living threads in it, and an M goes back when its thread calls in again or has ended.
 
+use core::mem::offset_of;
 use core::ptr;
 
 use super::m::M;
@@ -19,7 +20,7 @@ pub(crate) const MAX_THREADS: u32 = 65_536;
 pub(super) struct Table {
     /// [`MARK`], when the rest is written.
     mark: AtomicU64,
-    /// 1 while a runtime uses it.
+    /// [`IN_USE`] or [`LEFT`].
     used: AtomicU32,
     /// Ms made so far; the others were never touched.
     pub(super) made: AtomicU32,
@@ -29,6 +30,11 @@ pub(super) struct Table {
 
 /// Changes with what is in the table: another version of wharf leaves it alone.
 const MARK: u64 = u64::from_le_bytes(*b"wharf-M\x02") ^ (size_of::<M>() as u64) << 40;
+
+/// A runtime has it.
+const IN_USE: u32 = 1;
+/// The library that had it is gone. Not 0: what another library is just making reads so.
+const LEFT: u32 = 2;
 
 static TABLE: AtomicPtr<Table> = AtomicPtr::new(ptr::null_mut());
 
@@ -65,7 +71,7 @@ pub(super) fn release(is_empty: bool) {
 pub(crate) fn table_abandon() {
     if let Some(table) = get() {
         // Release: pairs with `adopt`.
-        table.used.store(0, Ordering::Release);
+        table.used.store(LEFT, Ordering::Release);
     }
 }
 
@@ -106,7 +112,7 @@ fn make(place: usize) -> Option<*mut Table> {
             return None;
         }
         let table = addr as *mut Table;
-        (*table).used.store(1, Ordering::Relaxed);
+        (*table).used.store(IN_USE, Ordering::Relaxed);
         // Release: pairs with `adopt`.
         (*table).mark.store(MARK, Ordering::Release);
         Some(table)
@@ -114,16 +120,16 @@ fn make(place: usize) -> Option<*mut Table> {
 }
 
 fn adopt(place: usize) -> Option<*mut Table> {
-    if !sys::readable(place) {
+    // Asked of the kernel: another library's stop may take its table away at any time.
+    let is = |offset: usize, word: u32| sys::word_is(place + offset, word);
+    let (low, high) = (MARK as u32, (MARK >> 32) as u32);
+    if !is(0, low) || !is(size_of::<u32>(), high) || !is(offset_of!(Table, used), LEFT) {
         return None;
     }
-    // SAFETY: readable; what bears our mark is a table, which goes only if nobody uses it, and whoever finds
-    // it unused here is in a start, of which the process has one at a time in each library.
+    // SAFETY: what bears our mark is a table, and one that nobody uses stays until somebody has taken it: a third
+    // library, if it also stops, between the question above and the exchange below. That is not ruled out.
     let table = unsafe { &*(place as *const Table) };
-    if table.mark.load(Ordering::Acquire) != MARK {
-        return None;
-    }
     // Acquire: pairs with `table_abandon`.
-    let taken = table.used.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed);
+    let taken = table.used.compare_exchange(LEFT, IN_USE, Ordering::Acquire, Ordering::Relaxed);
     taken.is_ok().then_some(ptr::from_ref(table).cast_mut())
 }

@@ -61,9 +61,10 @@ pub(super) fn look() {
 
 /// The same for who may be in a handler of signals that interrupted the very thread that does it. `[sig]`
 pub(super) fn look_once() {
-    // SAFETY: null, or the page of `watch`, which lives while handlers are installed.
+    // SAFETY: as above; no handler of ours is installed when the library goes.
     let Some(word) = (unsafe { WORD.load(Ordering::Acquire).as_ref() }) else { return };
-    if word.compare_exchange(0, BUSY, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+    // Acquire, where somebody else has done it, too: pairs with the release of `OURS`.
+    if word.compare_exchange(0, BUSY, Ordering::Acquire, Ordering::Acquire).is_ok() {
         start_afresh();
         word.store(OURS, Ordering::Release);
     }
@@ -91,7 +92,8 @@ fn start_afresh() {
     }
 }
 
-/// Whether a stop of the parent's is to be ended, which needs more than a handler may do.
+/// Whether a stop of the parent's is to be ended, which needs more than a handler may do. Relaxed: whoever asks
+/// has looked first, and that acquires.
 static LEFT: AtomicBool = AtomicBool::new(false);
 
 /// Whether there is such a stop: whoever asks ends it, under the lock.

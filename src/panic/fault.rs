@@ -65,7 +65,7 @@ pub(crate) fn fault(m: &M, on: &'static GStack, fault: &Fault<'_>) -> Option<Lan
 fn trace(panic: &Panic, fault: &Fault<'_>, inside: &dyn Fn(usize) -> bool) -> u64 {
     const NAP_NS: i64 = 100_000;
     /// Whoever looks may be what we have interrupted.
-    const PATIENCE_NS: i64 = 100_000_000;
+    const PATIENCE_NS: i64 = 2_000_000_000;
     let mut mask = fault.mask;
     let mut has_room = true;
     let mut see = |frame: Faulted| {

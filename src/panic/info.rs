@@ -24,15 +24,16 @@ pub struct wharf_panic_info {
     /// `WHARF_PANIC_MESSAGE`, `WHARF_PANIC_FAULT` or `WHARF_PANIC_OVERFLOW`; later versions may know more
     /// kinds.
     pub kind: u32,
-    /// What `wharf_panic` was given.
+    /// What `wharf_panic` was given; of a fault what it is called, as in `wharf_config.signals`, and its address.
     pub message: *const c_char,
     /// Return addresses, from the caller of `wharf_panic` outward, as far as was unwound: up to the frame
-    /// without unwind tables, if it was cut.
+    /// without unwind tables, if it was cut. Of a fault, from where it was on, plus one, and past a try that is on
+    /// the host's stack.
     pub trace: *const *const c_void,
     /// How many there are, at most `trace_depth` of the configuration.
     pub trace_count: u32,
     /// 1: frames without unwind tables were met, and all outward of them were given up at once: no
-    /// destructor of theirs has run.
+    /// destructor of theirs has run. So it is after every fault.
     pub cut: u32,
     /// The panic that this one took the place of, in a deferred call; or NULL. Freed with this one.
     pub earlier: *const wharf_panic_info,

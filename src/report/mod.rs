@@ -102,15 +102,15 @@ struct Report<'a> {
 pub(crate) fn tell(death: &Death<'_>) {
     arch::allow_misaligned();
     let me = this_thread();
-    loop {
+    // Acquire: pairs with `abort` and `survived`.
+    let take = |from| DYING.compare_exchange(from, me, Ordering::Acquire, Ordering::Relaxed).is_ok();
+    let mut is_taken = take(0);
+    while !is_taken {
         let dying = after_others(me);
         if thread(dying) == me && (dying & TOLD == 0 || is_at_the_end(death.regs.0[Regs::SP])) {
             again(death)
         }
-        // Acquire: pairs with `abort`.
-        if DYING.compare_exchange(dying, me, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-            break;
-        }
+        is_taken = take(dying);
     }
     let mut report = Report { death, m: gmp::getm().filter(|m| m.gate.busy()), level: settings::level_now() };
     let mut left = Gobuf::default();
@@ -128,7 +128,8 @@ pub(crate) fn tell(death: &Death<'_>) {
 /// The reported death is left to a handler of the host's, which may let the process live: the next death
 /// is reported too. `[sig]`
 pub(crate) fn survived() {
-    DYING.store(0, Ordering::Relaxed);
+    // Release: as in `abort`.
+    DYING.store(0, Ordering::Release);
 }
 
 /// The process is to die here, without a word: a death that another thread is at comes to its end first,

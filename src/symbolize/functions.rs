@@ -129,7 +129,7 @@ impl Passed {
             return Some(entry);
         }
         let mut walk = Walk::from(within, self.next.take()?)?;
-        while let Some(function) = walk.next_function() {
+        while let Some(function) = walk.next_function(isize::MIN) {
             if self.functions.len() >= PASSED {
                 self.next.get_or_insert(function.offset);
             }
@@ -155,8 +155,8 @@ pub(super) fn around(within: Reading<'_>, passed: &mut Passed, at: u64, with_nam
     let mut offset = passed.find(within, at)?;
     let mut walk = Walk::from(within, offset)?;
     let mut function = Function::default();
-    let mut depth = 0;
-    while let Some(met) = walk.next_function().filter(|met| met.depth > depth || met.offset == offset) {
+    let mut depth = -1;
+    while let Some(met) = walk.next_function(depth) {
         if !met.entry.extent.holds(within, at) {
             if !met.entry.extent.is_none() {
                 walk.skip(&met);
@@ -207,13 +207,17 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The next entry of a function; what is between is passed.
-    fn next_function(&mut self) -> Option<Met> {
+    /// The next entry of a function that is deeper than `above`; what is between is passed. `None` where the
+    /// entries deeper than that end.
+    fn next_function(&mut self, above: isize) -> Option<Met> {
         while !self.entries.is_empty() {
             self.heed();
             let depth = self.base + self.entries.next_depth();
             let offset = self.entries.next_offset();
             let Some(abbreviation) = self.entries.read_abbreviation().ok()? else { continue };
+            if depth <= above {
+                return None;
+            }
             let tag = abbreviation.tag();
             if !matches!(tag, dw::DW_TAG_subprogram | dw::DW_TAG_inlined_subroutine) {
                 self.entries.skip_attributes(abbreviation.attributes()).ok()?;

@@ -1,10 +1,11 @@
 //! What is mapped where. The kernel is asked about one address after the other; where it gives no
-//! answer, or its answers do not lead to a file's header, its whole list is read.
+//! answer, or its answers do not lead to a file's header, its whole list is read; where it cannot be asked,
+//! the loader is.
 //!
 //! What is known is kept in order of addresses: what was asked for, or of the whole list the code
 //! and the mappings that hold an ELF header.
 
-use crate::sys::{self, Asked, MapsFile};
+use crate::sys::{self, Asked, Maps};
 use core::ffi::CStr;
 use core::ops::Range;
 
@@ -43,7 +44,7 @@ impl Mapping {
 #[repr(C)]
 pub(super) struct Mappings {
     /// Where to ask, until the whole list is known.
-    file: Option<MapsFile>,
+    asked: Maps,
     count: usize,
     paths_len: usize,
     known: [Mapping; MAPPINGS],
@@ -67,13 +68,13 @@ impl Mappings {
             paths: [0; PATH_BYTES],
             paths_len: 0,
             buffer: [0; BUFFER_BYTES],
-            file: None,
+            asked: Maps::Nobody,
         }
     }
 
     pub(super) fn open(&mut self) {
         self.paths_len = 1;
-        self.file = MapsFile::open();
+        self.asked = Maps::open();
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -84,7 +85,7 @@ impl Mappings {
     pub(super) fn reset(&mut self) {
         self.count = 0;
         self.paths_len = 0;
-        self.file = None;
+        self.asked = Maps::Nobody;
     }
 
     /// The code at `addr`, of a file or made at run time. The index holds until the next question.
@@ -97,9 +98,9 @@ impl Mappings {
     /// touches it.
     pub(super) fn below(&mut self, at: usize) -> Option<usize> {
         let Mapping { lo, path, .. } = self.known[at];
-        let below = match &self.file {
-            None => at.checked_sub(1),
-            Some(_) => self.find(lo.wrapping_sub(1)).or_else(|| self.ask(lo.wrapping_sub(1))),
+        let below = match &self.asked {
+            Maps::Nobody => at.checked_sub(1),
+            _ => self.find(lo.wrapping_sub(1)).or_else(|| self.ask(lo.wrapping_sub(1))),
         };
         below.filter(|&below| self.known[below].path == path)
     }
@@ -125,7 +126,7 @@ impl Mappings {
     /// Asks what is mapped at `addr`.
     fn ask(&mut self, addr: usize) -> Option<usize> {
         // Where paths are kept: no other page need be touched for it.
-        match self.file.as_ref()?.ask(addr, &mut self.paths[self.paths_len..]) {
+        match self.asked.ask(addr, &mut self.paths[self.paths_len..]) {
             Asked::Mapped(found) => self.learn(&found),
             Asked::Nothing => None,
             Asked::Refused => {
@@ -164,7 +165,13 @@ impl Mappings {
 
     /// Reads the whole list in place of what was asked for; paths stay. Whether this is news.
     pub(super) fn read_all(&mut self) -> bool {
-        let Some(mut file) = self.file.take() else { return false };
+        let mut file = match core::mem::replace(&mut self.asked, Maps::Nobody) {
+            Maps::Kernel(file) => file,
+            other => {
+                self.asked = other;
+                return false;
+            }
+        };
         self.count = 0;
         let mut group = Group { path: 0, first: 0, has_code: true };
         let mut kept = 0;

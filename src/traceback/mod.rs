@@ -249,12 +249,12 @@ impl Area {
     }
 
     fn reset(&mut self) {
-        self.lines.reset();
-        self.names.reset();
-        self.maps.reset();
+        self.own = Own::Unknown;
         self.memory.reset();
         self.rows.reset();
-        self.own = Own::Unknown;
+        self.names.reset();
+        self.maps.reset();
+        self.lines.reset();
     }
 
     /// Goes from frame to frame; `see` gets each, and whether its PC is exact, and says whether to

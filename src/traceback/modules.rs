@@ -41,6 +41,8 @@ const NO_MODULE: u8 = u8::MAX;
 /// Every file of the process that holds code.
 #[repr(C)]
 pub(super) struct Maps {
+    /// How many of the modules are in use.
+    count: usize,
     mappings: Mappings,
     modules: [Module; MODULES],
 }
@@ -52,16 +54,14 @@ impl Module {
 
 impl Maps {
     pub(super) const fn new() -> Maps {
-        Maps { mappings: Mappings::new(), modules: [const { Module::EMPTY }; MODULES] }
+        Maps { count: 0, mappings: Mappings::new(), modules: [const { Module::EMPTY }; MODULES] }
     }
 
     /// Forgets everything, mapped files included.
     pub(super) fn reset(&mut self) {
         self.mappings.reset();
-        // The first ones are in use.
-        for module in self.modules.iter_mut().take_while(|module| module.image.is_some()) {
-            *module = Module::EMPTY;
-        }
+        self.modules[..self.count].fill_with(|| Module::EMPTY);
+        self.count = 0;
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -91,7 +91,7 @@ impl Maps {
     pub(super) fn code_from(&mut self, addr: usize) -> Option<&'static [u8]> {
         let at = self.mappings.code_at(addr)?;
         let mapping = self.mappings.get(at);
-        // SAFETY: readable as the kernel says, and nobody unmaps code that is on the stack.
+        // SAFETY: readable as the kernel or the loader says, and nobody unmaps code that is on the stack.
         let code = || unsafe { core::slice::from_raw_parts(addr as *const u8, mapping.hi - addr) };
         mapping.readable.then(code)
     }
@@ -149,13 +149,14 @@ impl Maps {
 
     /// The module whose header is the image's; a new one, if there is none yet.
     fn module_at(&mut self, mut image: Image, path: u32) -> Option<usize> {
-        // The first ones are in use.
         let is_it = |known: Image| known.head.as_ptr() == image.head.as_ptr();
-        let at = self.modules.iter().position(|module| module.image.is_none_or(is_it))?;
-        if self.modules[at].image.is_some() {
+        let known = &self.modules[..self.count];
+        if let Some(at) = known.iter().position(|module| module.image.is_some_and(is_it)) {
             return Some(at);
         }
-        self.modules[at] = Module { image: Some(image), path, ..Module::EMPTY };
+        let at = self.count;
+        *self.modules.get_mut(at)? = Module { image: Some(image), path, ..Module::EMPTY };
+        self.count += 1;
         if image.frames.is_none() {
             image.frames = self.file(at).and_then(|file| image.frames_by(file));
             self.modules[at].image = Some(image);

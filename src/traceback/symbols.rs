@@ -92,14 +92,12 @@ fn search<'a>(
     let mut before: Option<&Sym> = None;
     let mut nearest = 0;
     for symbol in symbols {
-        // Quickly: a large program has a million of them.
+        // Quickly: a large program has a million of them, in any order. Both are seldom true, and foreseen; whether
+        // one lies below the place is not.
         let start = symbol.st_value(ENDIAN) as usize;
-        if start > offset {
-            continue;
-        }
-        let spans = offset - start < symbol.st_size(ENDIAN) as usize;
-        let is_nearer = start > nearest;
-        if !(spans || is_nearer) || !is_function(symbol) {
+        let spans = offset.wrapping_sub(start) < symbol.st_size(ENDIAN) as usize;
+        let is_nearer = start.wrapping_sub(nearest).wrapping_sub(1) < offset - nearest;
+        if !(spans | is_nearer) || !is_function(symbol) {
             continue;
         }
         if is_nearer {

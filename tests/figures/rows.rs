@@ -41,7 +41,7 @@ const fn row(
 
 /// The rows, as `make bench` prints them.
 #[rustfmt::skip]
-pub const ROWS: [Row; 56] = [
+pub const ROWS: [Row; 57] = [
     row("warm call, instructions (callgrind)", "instructions", None, 60.0, ""),
     row("warm call, instructions (single steps)", "steps.call", Some("steps.plain"), 60.0, ""),
     row("warm call, time", "call", Some("plain"), 4.5, "ns"),
@@ -92,6 +92,7 @@ pub const ROWS: [Row; 56] = [
     row("... the same, time", "rust.panicked", None, f64::INFINITY, "ns"),
     row("... a library that only unwinds, over catch_unwind", "rust.floor_ratio", None, f64::INFINITY, "×"),
     row("panic to the end of the process, with names, to /dev/null", "panic.null", None, 400.0, "µs"),
+    row("... the same, over a bare abort", "panic.over", None, 4.0, "×"),
     row("panic to the end of the process, with names, to a pipe", "panic.pipe", None, 400.0, "µs"),
     row("... with the host's source lines", "panic.lines", None, 3000.0, "µs"),
     row("... and wharf's", "panic.own", None, 3000.0, "µs"),

@@ -24,6 +24,16 @@ pub(crate) enum Asked {
     Refused,
 }
 
+/// Who is asked.
+pub(crate) enum Maps {
+    /// First: all zero, it costs nothing in the library's file.
+    Nobody,
+    /// The kernel, by its list of all mappings.
+    Kernel(MapsFile),
+    /// The loader, which knows the files alone: where none can be opened, there is no /proc, or no descriptor.
+    Loader,
+}
+
 /// The kernel's list of all mappings.
 pub(crate) struct MapsFile(InFile);
 
@@ -47,10 +57,26 @@ struct Query {
     build_id: u64,
 }
 
+impl Maps {
+    /// `[sig]`
+    pub(crate) fn open() -> Maps {
+        MapsFile::open().map_or(Maps::Loader, Maps::Kernel)
+    }
+
+    /// Asks what is mapped at `addr`; its path goes to the front of `text`, if there is room. `[sig]`
+    pub(crate) fn ask(&self, addr: usize, text: &mut [u8]) -> Asked {
+        match self {
+            Maps::Nobody => Asked::Nothing,
+            Maps::Kernel(file) => file.ask(addr, text),
+            Maps::Loader => super::loaded_at(addr, text).map_or(Asked::Nothing, Asked::Mapped),
+        }
+    }
+}
+
 impl MapsFile {
     /// The main thread's file, which takes half as long to open as the calling thread's, and which emulators
     /// of other processors have alone; the thread's if the main thread has ended. `[sig]`
-    pub(crate) fn open() -> Option<MapsFile> {
+    fn open() -> Option<MapsFile> {
         let of_main = InFile::open(c"/proc/self/maps").map(MapsFile);
         let here = MapsFile::open as *const () as usize;
         let answers = |file: &MapsFile| matches!(file.ask(here, &mut []), Asked::Mapped(_));
@@ -59,9 +85,8 @@ impl MapsFile {
             .or_else(|| InFile::open(c"/proc/thread-self/maps").map(MapsFile))
     }
 
-    /// Asks what is mapped at `addr`; its path goes to the front of `text`, where there is room, or none
-    /// is wanted. `[sig]`
-    pub(crate) fn ask(&self, addr: usize, text: &mut [u8]) -> Asked {
+    /// As above; no path where there is no room at all.
+    fn ask(&self, addr: usize, text: &mut [u8]) -> Asked {
         // A word, as all that a system call takes.
         const PROCMAP_QUERY: usize = libc::_IOWR::<Query>(b'f' as u32, 17) as usize;
         const READABLE: u64 = 1;

@@ -72,6 +72,15 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, timeout_ns: i64) {
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), op, expected, &timeout, 0, 0) };
 }
 
+/// Whether there is a word at `addr`, and is `value`: asked of the kernel, which faults for nobody. `[sig]`
+pub(crate) fn word_is(addr: usize, value: u32) -> bool {
+    let at_once = super::timespec(0);
+    let op = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+    // SAFETY: the kernel reads the word, if it can.
+    let status = unsafe { libc::syscall(libc::SYS_futex, addr, op, value, &at_once, 0, 0) };
+    status != 0 && errno() == libc::ETIMEDOUT
+}
+
 /// Wakes all who wait on `word`. `[sig]`
 pub(crate) fn futex_wake_all(word: &AtomicU32) {
     futex_wake(word, i32::MAX as u32);
