@@ -76,12 +76,14 @@
  * stderr~ \nboom.*\n(.*\n)*host_thread
  * case panic_no_files_ever
  * args: panic no_files_ever
+ * needs: _dl_find_object()
  * status: signal SIGABRT
  * stderr~ ^panic: BOOM\n\ngoroutine [0-9]+ \[running, locked to thread\]:\npcs: .* x_report_whole\+0x.* libc.so.6\+0x
  * stderr~ \nwharf_panic\+0x.*\n.*libwharf.*\n0x.*\n.*[/]x_report_whole\+0x.*\nwharf_call\+0x.*\n(.*\n)*0x.*\n.*libc.so.6\+0x.* \(BuildId.*\n$
  * stderr!~ no unwind
  * case fault_no_files_ever
  * args: fault no_files_ever
+ * needs: _dl_find_object()
  * status: signal SIGSEGV
  * stderr~ ^SIGSEGV: (.*\n)*pcs: x_report_whole\+0x.*libc.so.6\+0x.*\n0x.*\n.*[/]x_report_whole\+0x.*\nwharf_call\+0x
  * stderr!~ no unwind

@@ -156,6 +156,7 @@ const MUSL_LACKS: Reasons = &[
     ("dlmopen()", "musl has no namespaces of libraries"),
     ("dlclose()", "musl unloads no library before the process ends"),
     ("backtrace()", "musl has no backtrace"),
+    ("_dl_find_object()", "musl's loader tells what is mapped under a lock alone"),
     ("valgrind", "valgrind replaces free in musl, but not the malloc that musl's loader has used"),
     ("-fsanitize=address", "the sanitizers' libraries are for glibc"),
     ("-fsanitize=thread", "the sanitizers' libraries are for glibc"),
@@ -171,10 +172,10 @@ const MUSL: Reasons = &[
         "Fork/new_thread_first",
         "open: musl gives no thread the list of locks by which a fork's survivor is known",
     ),
-    ("LongjmpLoop/shallow_after_deep", NO_FIRST),
-    ("LongjmpLoop/ever_shallower", NO_FIRST),
-    ("LongjmpLoop/stop_after_deep", NO_FIRST),
-    ("Errno/detach", NO_FIRST),
+    (
+        "Errno/detach",
+        "open: what tells that nothing else lies above the main thread's first frame is glibc's tables",
+    ),
     ("Fork/stop_storm", FORKED_KEYS),
     ("EveryStep/stop", "musl holds back all signals in some functions, and a step there ends the process"),
     ("ReportHook/ends_thread", "musl's pthread_exit unwinds nothing: such a hook is ended by its clock"),
@@ -183,8 +184,6 @@ const MUSL: Reasons = &[
 const NO_TABLES: &str = "without tables, a trace ends in a function of musl's: nobody can tell its caller";
 const FORKED_KEYS: &str =
     "musl 1.2.3's fork leaves the lock of thread-specific keys as it was: a child may find it held";
-const NO_FIRST: &str = "open: what a longjmp left further down is told by frames that lead to the thread's first one, and \
-     frames of musl's, without tables, do not";
 
 const THIS_MACHINE: Target = Target {
     name: "",
