@@ -195,7 +195,7 @@ static int fills(wharf_panic_info *info, char *part, size_t room, size_t length)
 {
     for (int i = 0; i < 50; i++) {
         memset(part, '~', length + 4);
-        if (W->panic_info_format(info, part, room) == length)
+        if (W->panic_info_format(info, room > 0 ? part : NULL, room) == length)
             return 1;
     }
     return 0;
