@@ -160,12 +160,12 @@ test: lib
 # What `make test-cross` tests: one of these, or all.
 CROSS_TARGETS ?= i686-unknown-linux-gnu aarch64-unknown-linux-gnu
 
-## test-cross the scenarios and the mutation builds on other CPUs: CROSS_TARGETS
+## test-cross the scenarios, with the flags of other hosts too, and the mutation builds on other CPUs: CROSS_TARGETS
 test-cross:
 	@set -e; for target in $(CROSS_TARGETS); do \
 		$(MAKE) --no-print-directory lib TARGET=$$target; \
 		echo "wharf: $$target"; \
-		WHARF_TARGET=$$target $(CARGO) test -q --test scenarios --test mutations -- --nocapture; \
+		WHARF_TARGET=$$target $(CARGO) test -q --test scenarios --test variants --test mutations -- --nocapture; \
 	done
 
 MUSL_TARGET := $(shell uname -m)-unknown-linux-musl

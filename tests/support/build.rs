@@ -31,25 +31,32 @@ pub struct Workshop {
     pub library: PathBuf,
     /// Where the built hosts stand.
     pub dir: PathBuf,
+    /// What the hosts are compiled with beside what all are.
+    flags: &'static [&'static str],
     headers: Option<SystemTime>,
 }
 
 impl Workshop {
     /// Finds the library (`WHARF_LIB`, else what `make lib` builds), and makes the directory.
     pub fn open() -> Result<Workshop, String> {
+        Workshop::open_variant("scenarios", &[])
+    }
+
+    /// The same for hosts with further flags, which stand in a directory of their own.
+    pub fn open_variant(name: &str, flags: &'static [&'static str]) -> Result<Workshop, String> {
         let library = match std::env::var_os("WHARF_LIB") {
             Some(path) => PathBuf::from(path),
             None => make_lib()?.join("libwharf.so.0"),
         };
         let library =
             fs::canonicalize(&library).map_err(|error| format!("{}: {error}", library.display()))?;
-        let dir = target_dir().join(target().suffixed("scenarios"));
+        let dir = target_dir().join(target().suffixed(name));
         fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
         let headers = ["include", "c_host", "c_host/scenarios", "c_host/plugins"]
             .iter()
             .flat_map(|dir| headers_in(&root().join(dir)))
             .max();
-        Ok(Workshop { library, dir, headers })
+        Ok(Workshop { library, dir, flags, headers })
     }
 
     /// Builds the host of a scenario, and the libraries that it brings.
@@ -95,7 +102,15 @@ impl Workshop {
     ) -> Result<(), String> {
         let cpp = files.iter().any(|file| file.extension().is_some_and(|end| end == "cpp"));
         let mut command = compiler(cpp);
-        command.current_dir(root()).args(FLAGS).args(flags).args(files).arg("-o").arg(out).args(last);
+        command
+            .current_dir(root())
+            .args(FLAGS)
+            .args(self.flags)
+            .args(flags)
+            .args(files)
+            .arg("-o")
+            .arg(out)
+            .args(last);
         let line = shown(&command);
         let record = PathBuf::from(format!("{}.command", out.display()));
         // What is linked may be an archive.

@@ -4,6 +4,28 @@ use std::sync::OnceLock;
 
 type Reasons = &'static [(&'static str, &'static str)];
 
+/// Hosts as further flags make them.
+pub struct Variant {
+    pub name: &'static str,
+    pub flags: &'static [&'static str],
+    /// Whether the hosts' frames can be unwound.
+    pub has_tables: bool,
+}
+
+const OPTIMIZED: Variant =
+    Variant { name: "optimized", flags: &["-O2", "-fomit-frame-pointer"], has_tables: true };
+const BARE: Variant = Variant {
+    name: "bare",
+    flags: &["-O2", "-fomit-frame-pointer", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"],
+    has_tables: false,
+};
+const PROTECTED_X86: Variant =
+    Variant { name: "protected", flags: &["-O2", "-fcf-protection=full"], has_tables: true };
+const PROTECTED_ARM: Variant =
+    Variant { name: "protected", flags: &["-O2", "-mbranch-protection=standard"], has_tables: true };
+
+const X86: &[Variant] = &[OPTIMIZED, PROTECTED_X86, BARE];
+
 /// A target as Rust names it.
 pub struct Target {
     pub name: &'static str,
@@ -13,6 +35,8 @@ pub struct Target {
     pub tools: &'static str,
     /// Further flags for its compilers.
     pub flags: &'static [&'static str],
+    /// What its compilers have for callers' code.
+    pub variants: &'static [Variant],
     /// What a host is run by.
     pub runner: &'static [&'static str],
     /// The C library has tables by which its own frames are unwound.
@@ -29,6 +53,7 @@ const TARGETS: [Target; 3] = [
         arch: "aarch64",
         tools: "aarch64-linux-gnu-",
         flags: &[],
+        variants: &[OPTIMIZED, PROTECTED_ARM, BARE],
         runner: &["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"],
         libc_tables: true,
         lacks: QEMU_LACKS,
@@ -43,6 +68,7 @@ const TARGETS: [Target; 3] = [
             "-Wl,--dynamic-linker=/usr/i686-linux-gnu/lib/ld-linux.so.2",
             "-Wl,--disable-new-dtags,-rpath,/usr/i686-linux-gnu/lib",
         ],
+        variants: X86,
         runner: &[],
         libc_tables: true,
         lacks: I686_LACKS,
@@ -60,6 +86,7 @@ const TARGETS: [Target; 3] = [
             "-idirafter",
             "/usr/include/x86_64-linux-gnu",
         ],
+        variants: X86,
         runner: &[],
         libc_tables: false,
         lacks: MUSL_LACKS,
@@ -190,6 +217,7 @@ const THIS_MACHINE: Target = Target {
     arch: std::env::consts::ARCH,
     tools: "",
     flags: &[],
+    variants: if cfg!(target_arch = "x86_64") { X86 } else { &[OPTIMIZED, BARE] },
     runner: &[],
     libc_tables: true,
     lacks: &[],
