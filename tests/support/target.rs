@@ -17,7 +17,7 @@ pub struct Target {
     pub cannot: &'static [(&'static str, &'static str)],
 }
 
-const TARGETS: [Target; 2] = [
+const TARGETS: [Target; 3] = [
     Target {
         name: "aarch64-unknown-linux-gnu",
         arch: "aarch64",
@@ -37,6 +37,14 @@ const TARGETS: [Target; 2] = [
         ],
         runner: &[],
         cannot: I686,
+    },
+    Target {
+        name: "riscv64gc-unknown-linux-gnu",
+        arch: "riscv64",
+        tools: "riscv64-linux-gnu-",
+        flags: &[],
+        runner: &["qemu-riscv64", "-L", "/usr/riscv64-linux-gnu"],
+        cannot: QEMU,
     },
 ];
 
