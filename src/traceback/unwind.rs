@@ -151,8 +151,14 @@ fn by_jump_to_nowhere(from: &Cursor, maps: &mut Maps, memory: &mut Memory) -> Op
 /// A frame without tables may keep the old frame pointer and the return address where its own
 /// frame pointer points.
 fn by_frame_pointer(from: &Cursor, maps: &mut Maps, memory: &mut Memory) -> Option<Frame> {
+    /// More than a frame takes of which nothing else is known.
+    const FAR: usize = 1 << 20;
     let at = from.regs.0[Regs::FP].checked_sub(Regs::RECORD_TO_FP)?;
     if at < from.sp() || !at.is_multiple_of(size_of::<usize>()) {
+        return None;
+    }
+    // There compilers write neither tables nor frame pointers unless asked: the register may hold any address.
+    if Regs::RECORD_TO_FP != 0 && at - from.sp() > FAR {
         return None;
     }
     let fp = memory.word(at)?;
