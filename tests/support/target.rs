@@ -81,6 +81,9 @@ const QEMU: &[(&str, &str)] = &[
     ("Memory/huge", STATUS),
     ("Reload", STATUS),
     ("ThreadExit", STATUS),
+    ("Trim/ended", STATUS),
+    ("Trim/realtime", STATUS),
+    ("Trim", "open: 64 KiB more of each thread stay than without the emulator"),
     ("Unload/reload", STATUS),
     ("Unload/ended_unseen", STATUS),
     ("Copies/reload", RELOAD),
@@ -134,6 +137,11 @@ const RELOAD: &str = "open: beside other copies, a reloaded one finds what the l
 /// gcc 12, glibc 2.36.
 const RISCV: &[(&str, &str)] = &[
     ("CallbackInInit/panic", NO_TABLES),
+    ("ExitCloses/closed_in_handler", NO_TABLES),
+    ("ExitCloses/namespace", NO_TABLES),
+    ("Exits/longjmp_nested", NO_TABLES),
+    ("Fault/abort", NO_TABLES),
+    ("Fault/tgkill", NO_TABLES),
     ("LongjmpLoop/shallow_after_deep", NO_TABLES),
     ("LongjmpLoop/stop_after_deep", NO_TABLES),
     ("Overflow/probed", "the compiler probes no stack"),
