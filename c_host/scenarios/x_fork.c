@@ -43,7 +43,8 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-enum { OTHERS = 4, FORKS = 200 };
+/* HANGS_S: what has taken a child that long, in seconds, is no lack of processors. */
+enum { OTHERS = 4, FORKS = 200, HANGS_S = 50 };
 
 static int enders; /* others that end between storms */
 
@@ -267,7 +268,7 @@ static void storm_case(void)
         for (int i = 0; i < FORKS; i++) {
             pid_t child = fork();
             if (child == 0) {
-                alarm(getenv("FORK_ALARM") ? 1000 : 20);
+                alarm(getenv("FORK_ALARM") ? 1000 : HANGS_S);
                 use_everything(WHARF_OK);
                 _exit(0);
             }
@@ -300,7 +301,7 @@ static void fork_and_call_out_here(UNUSED void *arg)
     int calls = 0;
     pid_t child = fork();
     if (child == 0) {
-        alarm(20);
+        alarm(HANGS_S);
         call(count, &calls);
         _exit(calls == 1 ? 0 : 1);
     }
@@ -338,7 +339,7 @@ static void stop_storm_case(void)
     for (int i = 0; i < FORKS; i++) {
         pid_t child = fork();
         if (child == 0) {
-            alarm(getenv("FORK_ALARM") ? 1000 : 20);
+            alarm(getenv("FORK_ALARM") ? 1000 : HANGS_S);
             CHECK_EQ(W->start(NULL), WHARF_OK);
             int calls = 0;
             call(count, &calls);
@@ -368,7 +369,7 @@ static void new_thread_first(void *bound)
 {
     pid_t child = fork();
     if (child == 0) {
-        alarm(20);
+        alarm(HANGS_S);
         on_thread(look_and_stop, bound);
         _exit(0);
     }
@@ -400,7 +401,7 @@ static void while_stopping_case(void)
         usleep(1000);
     pid_t child = fork();
     if (child == 0) {
-        alarm(20);
+        alarm(HANGS_S);
         int calls = 0;
         CHECK_EQ(W->running(), 1);
         call(count, &calls);

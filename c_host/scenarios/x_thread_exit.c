@@ -11,8 +11,10 @@
  * case no_key
  * args: no_key
  * case namespace
+ * needs: dlmopen()
  * args: namespace
  * case namespace_no_key
+ * needs: dlmopen()
  * args: namespace_no_key
  * case main_first
  * args: main_first
@@ -90,7 +92,7 @@ static void *thread(void *arg)
 static void load_apart(void)
 {
     const wharf_api *(*get)(uint32_t);
-    void *library = dlmopen(LM_ID_NEWLM, getenv("WHARF_LIB"), RTLD_NOW);
+    void *library = open_apart(getenv("WHARF_LIB"));
     if (library == NULL)
         fprintf(stderr, "%s\n", dlerror());
     CHECK(library != NULL);
@@ -116,10 +118,11 @@ static void run_threads(void)
         CHECK_EQ(pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED), 0);
     for (intptr_t i = 0; i < THREADS; i++) {
         CHECK_EQ(pthread_create(&thread_id[i % CROWD], &attr, thread, (void *)i), 0);
+        if (i % CROWD != CROWD - 1)
+            continue;
         if (named("detached"))
-            while (i + 1 - __atomic_load_n(&ended, __ATOMIC_SEQ_CST) >= CROWD)
-                usleep(100);
-        else if (i % CROWD == CROWD - 1)
+            wait_until_alone();
+        else
             for (int j = 0; j < CROWD; j++)
                 join(thread_id[j]);
     }
