@@ -75,6 +75,9 @@ $(OUT)/build: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' "$$WHARF_BUILD" | cmp -s - $@ || printf '%s\n' "$$WHARF_BUILD" > $@
 
+# Sections that nothing needs; for RISC-V, ld 2.40 misplaces what is relocated in .eh_frame where it drops any.
+DROP := $(if $(filter riscv64%,$(TARGET)),,--gc-sections)
+
 # All of wharf and what it needs of std as one object, whose only global names are wharf's: linked
 # into a program, it clashes with no other Rust library there. `cargo rustc --crate-type` because
 # cargo leaves link-time optimisation out as soon as an rlib is made along with the archive. The
@@ -90,7 +93,7 @@ $(OUT)/wharf.o: $(SOURCES) $(OUT)/build Makefile
 	roots=$$($(NM) -g --defined-only $(ARCHIVE) 2>/dev/null | \
 		awk '$$3 ~ /^wharf_/ { print "-Wl,-u," $$3 }'); \
 	[ -n "$$roots" ] || { echo "wharf: $(ARCHIVE) exports nothing" >&2; exit 1; }; \
-	$(CC) -r -nostdlib -Wl,--gc-sections -Wl,--force-group-allocation $$roots \
+	$(CC) -r -nostdlib $(DROP:%=-Wl,%) -Wl,--force-group-allocation $$roots \
 		-o $@.all $(ARCHIVE)
 	$(OBJCOPY) -w --keep-global-symbol='wharf_*' $@.all $@
 	@rm -f $@.all
@@ -158,7 +161,7 @@ test: lib
 	$(CARGO) test -q --doc --no-default-features --features plugin
 
 # What `make test-cross` tests: one of these, or all.
-CROSS_TARGETS ?= i686-unknown-linux-gnu aarch64-unknown-linux-gnu
+CROSS_TARGETS ?= i686-unknown-linux-gnu aarch64-unknown-linux-gnu riscv64gc-unknown-linux-gnu
 
 ## test-cross the scenarios, with the flags of other hosts too, and the mutation builds on other CPUs: CROSS_TARGETS
 test-cross:

@@ -1,9 +1,9 @@
 /* CgoCallbackX15: what the ABI says of registers holds over a call, whatever was in them. The host's callee-saved
- * registers come back, those of a vector's low half on AArch64 too; the callback and the way back to the host start with an
- * aligned stack and a clear direction flag; a host that keeps rubbish in xmm15 disturbs nobody. A try that a panic cuts to
- * over frames without tables gives them back, too.
+ * registers come back, the floating-point ones of AArch64 and RISC-V too; the callback and the way back to the host start
+ * with an aligned stack and a clear direction flag; a host that keeps rubbish in xmm15 disturbs nobody. A try that a panic
+ * cuts to over frames without tables gives them back, too.
  * source: Go TestCgoCallbackX15
- * arch: x86_64 x86 aarch64
+ * arch: x86_64 x86 aarch64 riscv64
  * cflags: -O2
  * stdout: OK
  */
@@ -93,6 +93,46 @@ static NOINLINE void clobber(void)
                      :
                      : "ebx", "esi", "edi", "eax", "ecx", "edx", "memory", "cc");
 }
+#elif defined(__riscv)
+enum { AT_ENTRY = 0 };
+/* The numbers of the callee-saved registers, s and fs. */
+#define ALL "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"
+__asm__(".text\n"
+        ".type kept, %function\n"
+        ".globl kept\nkept:\n"
+        "    addi sp, sp, -224\n    sd ra, 208(sp)\n    sd sp, 200(sp)\n"
+        "    .irp n, " ALL "\n    sd s\\n, 8*\\n(sp)\n    fsd fs\\n, 96+8*\\n(sp)\n    .endr\n"
+        "    mv t1, a0\n    mv a0, a1\n    mv a1, a2\n"
+        "    .irp n, " ALL "\n    li s\\n, 0x1111 + \\n\n    li t2, 0x2222 + \\n\n    fmv.d.x fs\\n, t2\n    .endr\n"
+        "    jalr t1\n"
+        "    li a0, 0\n"
+        "    .irp n, " ALL "\n"
+        "    li t1, 0x1111 + \\n\n    xor t1, t1, s\\n\n    snez t1, t1\n    slli t1, t1, 1 + \\n\n    or a0, a0, t1\n"
+        "    li t1, 0x2222 + \\n\n    fmv.x.d t2, fs\\n\n    xor t1, t1, t2\n    snez t1, t1\n    slli t1, t1, 13 + \\n\n"
+        "    or a0, a0, t1\n    .endr\n"
+        "    ld t1, 200(sp)\n    xor t1, t1, sp\n    snez t1, t1\n    or a0, a0, t1\n"
+        "    .irp n, " ALL "\n    ld s\\n, 8*\\n(sp)\n    fld fs\\n, 96+8*\\n(sp)\n    .endr\n"
+        "    ld ra, 208(sp)\n    addi sp, sp, 224\n    ret\n"
+        ".size kept, . - kept\n"
+        ".type at_entry, %function\n"
+        ".globl at_entry\nat_entry:\n"
+        "    mv a2, a0\n    mv a0, sp\n    li a1, 0\n    tail entered\n"
+        ".size at_entry, . - at_entry\n");
+
+/* Clobbers all that a callee may, and keeps what it must: through the compiler's own saves. */
+static NOINLINE void clobber(void)
+{
+    __asm__ volatile(".irp n, 0, 1, 2, 3, 4, 5, 6\n li t\\n, -1\n fcvt.d.w ft\\n, t\\n\n .endr\n"
+                     ".irp n, 0, 1, 2, 3, 4, 5, 6, 7\n li a\\n, -1\n fcvt.d.w fa\\n, a\\n\n .endr\n"
+                     ".irp n, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11\n li s\\n, -1\n fcvt.d.w fs\\n, s\\n\n .endr\n"
+                     "fcvt.d.w fs0, t0\n"
+                     :
+                     :
+                     : "t0", "t1", "t2", "t3", "t4", "t5", "t6", "a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7", "s1", "s2", "s3",
+                       "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "ft0", "ft1", "ft2", "ft3", "ft4", "ft5", "ft6", "fa0",
+                       "fa1", "fa2", "fa3", "fa4", "fa5", "fa6", "fa7", "fs0", "fs1", "fs2", "fs3", "fs4", "fs5", "fs6", "fs7",
+                       "fs8", "fs9", "fs10", "fs11", "memory");
+}
 #else
 enum { AT_ENTRY = 0 };
 __asm__(".text\n"
@@ -164,6 +204,8 @@ __asm__(".text\n.globl bare\nbare:\n"
         "    sub $8, %rsp\n    call panics\n    add $8, %rsp\n    ret\n");
 #elif defined(__i386__)
         "    sub $12, %esp\n    call panics\n    add $12, %esp\n    ret\n");
+#elif defined(__riscv)
+        "    addi sp, sp, -16\n    sd ra, 8(sp)\n    call panics\n    ld ra, 8(sp)\n    addi sp, sp, 16\n    ret\n");
 #else
         "    stp x29, x30, [sp, #-16]!\n    bl panics\n    ldp x29, x30, [sp], #16\n    ret\n");
 #endif

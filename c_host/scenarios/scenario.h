@@ -117,6 +117,8 @@ static inline void illegal_instruction(void)
 {
 #ifdef __aarch64__
     __asm__ volatile(".inst 0"); /* the compiler's trap is a breakpoint */
+#elif defined(__riscv)
+    __asm__ volatile(".word 0"); /* here too */
 #else
     __builtin_trap();
 #endif

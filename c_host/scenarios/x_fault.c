@@ -54,7 +54,7 @@
  * frames: adrift callback wharf_on_host callback_out_fault wharf_call host_thread
  * case enormous_frame
  * args: enormous_frame
- * arch: x86_64 aarch64
+ * arch: x86_64 aarch64 riscv64
  * stderr~ ^SIGSEGV: segmentation violation\n
  * frames: enormous_frame callback wharf_call host_thread
  * case forked

@@ -73,6 +73,7 @@ pub(crate) use hooks::*;
 #[cfg_attr(target_arch = "x86_64", path = "x86_64.rs")]
 #[cfg_attr(target_arch = "x86", path = "x86.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
+#[cfg_attr(target_arch = "riscv64", path = "riscv64.rs")]
 mod cpu;
 #[cfg(target_arch = "x86")]
 pub(crate) use cpu::leave_by;
@@ -80,9 +81,9 @@ pub(crate) use cpu::{Delivery, allow_misaligned, gogo, stack_pointer, strip, tls
 
 // ---- The TLS word ----------------------------------------------------------------------------
 //
-// A TLS descriptor: glibc puts the word into static TLS where there is room (two instructions, no
-// lock, no allocation), musl accepts it too. Initial-exec would not load on musl; general-dynamic
-// may allocate at the first touch, even in a signal handler.
+// A TLS descriptor, where the CPU has one: glibc puts the word into static TLS where there is room (two
+// instructions, no lock, no allocation), musl accepts it too. Initial-exec would not load on musl;
+// general-dynamic may allocate at the first touch, even in a signal handler.
 global_asm!(
     ".pushsection .tbss.wharf_tls_word,\"awT\",%nobits",
     ".p2align 3",
@@ -207,7 +208,7 @@ pub(crate) fn is_switch(pc: usize) -> bool {
 
 /// The `sp` of the switch whose frame has this frame pointer.
 pub(crate) fn switch_sp(fp: usize) -> usize {
-    fp - cpu::BELOW_FP
+    fp - Regs::RECORD_TO_FP - cpu::BELOW_FP
 }
 
 /// What the switch leaves behind: from its stack pointer to its caller's.

@@ -151,16 +151,22 @@ fn by_jump_to_nowhere(from: &Cursor, maps: &mut Maps, memory: &mut Memory) -> Op
 /// A frame without tables may keep the old frame pointer and the return address where its own
 /// frame pointer points.
 fn by_frame_pointer(from: &Cursor, maps: &mut Maps, memory: &mut Memory) -> Option<Frame> {
-    let at = from.regs.0[Regs::FP];
+    /// More than a frame takes of which nothing else is known.
+    const FAR: usize = 1 << 20;
+    let at = from.regs.0[Regs::FP].checked_sub(Regs::RECORD_TO_FP)?;
     if at < from.sp() || !at.is_multiple_of(size_of::<usize>()) {
+        return None;
+    }
+    // There compilers write neither tables nor frame pointers unless asked: the register may hold any address.
+    if Regs::RECORD_TO_FP != 0 && at - from.sp() > FAR {
         return None;
     }
     let fp = memory.word(at)?;
     let pc = strip(memory.word(at.checked_add(size_of::<usize>())?)?);
-    // Where a call pushes nothing, compilers put the two at the lower end of a frame: there the caller's
-    // stack pointer is its frame pointer.
+    // Where a call pushes nothing, compilers put the two at the lower end of a frame, if the frame pointer is to point
+    // at them: there the caller's stack pointer is its frame pointer.
     let sp = match Regs::LINK {
-        Some(_) if fp > at => fp,
+        Some(_) if Regs::RECORD_TO_FP == 0 && fp > at => fp,
         _ => at.checked_add(2 * size_of::<usize>())?,
     };
     maps.is_code(pc.wrapping_sub(1)).then_some(Frame { sp, fp, pc })

@@ -44,10 +44,10 @@ pub struct Target {
     /// What is not to be had there, as `needs:` in a scenario's head names it, and why.
     pub lacks: Reasons,
     /// What else cannot be shown there: the front of a scenario's name, and why.
-    pub cannot: Reasons,
+    pub cannot: &'static [Reasons],
 }
 
-const TARGETS: [Target; 3] = [
+const TARGETS: [Target; 4] = [
     Target {
         name: "aarch64-unknown-linux-gnu",
         arch: "aarch64",
@@ -57,7 +57,7 @@ const TARGETS: [Target; 3] = [
         runner: &["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"],
         libc_tables: true,
         lacks: QEMU_LACKS,
-        cannot: QEMU,
+        cannot: &[QEMU],
     },
     Target {
         name: "i686-unknown-linux-gnu",
@@ -72,7 +72,18 @@ const TARGETS: [Target; 3] = [
         runner: &[],
         libc_tables: true,
         lacks: I686_LACKS,
-        cannot: I686,
+        cannot: &[I686],
+    },
+    Target {
+        name: "riscv64gc-unknown-linux-gnu",
+        arch: "riscv64",
+        tools: "riscv64-linux-gnu-",
+        // Its compiler writes them for C++ alone.
+        flags: &["-fasynchronous-unwind-tables"],
+        runner: &["qemu-riscv64", "-L", "/usr/riscv64-linux-gnu"],
+        libc_tables: false,
+        lacks: QEMU_LACKS,
+        cannot: &[QEMU, RISCV],
     },
     Target {
         name: "x86_64-unknown-linux-musl",
@@ -90,7 +101,7 @@ const TARGETS: [Target; 3] = [
         runner: &[],
         libc_tables: false,
         lacks: MUSL_LACKS,
-        cannot: MUSL,
+        cannot: &[MUSL],
     },
 ];
 
@@ -116,8 +127,15 @@ const QEMU: Reasons = &[
     ("Errno/start", RLIMIT),
     ("Limits", RLIMIT),
     ("Failures", STATUS),
+    ("Memory/idle", STATUS),
+    ("Memory/deep", STATUS),
+    ("Memory/locked", STATUS),
+    ("Memory/huge", STATUS),
     ("Reload", STATUS),
     ("ThreadExit", STATUS),
+    ("Trim/ended", STATUS),
+    ("Trim/realtime", STATUS),
+    ("Trim", "open: 64 KiB more of each thread stay than without the emulator"),
     ("Unload/reload", STATUS),
     ("Unload/ended_unseen", STATUS),
     ("Copies/reload", RELOAD),
@@ -164,6 +182,21 @@ const FULL_PIPE: &str = "open: it outlasts its six seconds; the emulator writes 
 const REQUEUED: &str = "the emulator takes a fault that is queued again for one of its own, and gives up";
 
 const RELOAD: &str = "open: beside other copies, a reloaded one finds what the last one left in its TLS word";
+
+/// gcc 12, glibc 2.36.
+const RISCV: Reasons = &[
+    ("CallbackInInit/panic", BARE_LIBC),
+    ("ExitCloses/closed_in_handler", BARE_LIBC),
+    ("ExitCloses/namespace", BARE_LIBC),
+    ("Exits/longjmp_nested", BARE_LIBC),
+    ("Fault/abort", BARE_LIBC),
+    ("Fault/tgkill", BARE_LIBC),
+    ("LongjmpLoop/shallow_after_deep", BARE_LIBC),
+    ("LongjmpLoop/stop_after_deep", BARE_LIBC),
+    ("Overflow/probed", "the compiler probes no stack"),
+];
+
+const BARE_LIBC: &str = "the loader and libc have neither tables nor frame pointers";
 
 const I686_LACKS: Reasons = &[
     ("valgrind", "valgrind wants a loader with symbols, and the cross compiler's has none"),
@@ -240,7 +273,7 @@ impl Target {
     /// Why a scenario that needs these cannot be shown there, if so.
     pub fn why_not(&self, scenario: &str, needs: &[String]) -> Option<&'static str> {
         let lacked = self.lacks.iter().find(|(what, _)| needs.iter().any(|need| need == what));
-        let cannot = self.cannot.iter().find(|(front, _)| scenario.starts_with(front));
+        let cannot = self.cannot.iter().copied().flatten().find(|(front, _)| scenario.starts_with(front));
         lacked.or(cannot).map(|(_, why)| *why)
     }
 
