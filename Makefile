@@ -118,7 +118,7 @@ $(OUT)/libwharf.so: $(OUT)/$(SO)
 
 $(OUT)/libwharf.a: $(OUT)/wharf.o
 	@mkdir -p $(OUT)/static
-	$(OBJCOPY) --strip-debug $< $(OUT)/static/wharf.o
+	$(OBJCOPY) --strip-debug -R .llvmbc -R .llvmcmd $< $(OUT)/static/wharf.o
 	@rm -f $@
 	$(AR) rcsD $@ $(OUT)/static/wharf.o
 

@@ -73,6 +73,7 @@ pub(crate) use hooks::*;
 #[cfg_attr(target_arch = "x86_64", path = "x86_64.rs")]
 #[cfg_attr(target_arch = "x86", path = "x86.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
+#[cfg_attr(target_arch = "arm", path = "arm.rs")]
 mod cpu;
 #[cfg(target_arch = "x86")]
 pub(crate) use cpu::leave_by;

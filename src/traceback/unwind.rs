@@ -121,6 +121,10 @@ pub(super) fn step(
     if let Some(next) = image.and_then(|image| by_tables(from, &image, memory, rows)) {
         return next;
     }
+    #[cfg(target_arch = "arm")]
+    if let Some(next) = image.and_then(|image| super::exidx::by_index(from, &image, memory)) {
+        return next;
+    }
     let Some(link) = link else { return Step::Lost };
     let caller = None
         .or_else(|| by_jump_to_nowhere(from, maps, memory))
@@ -131,10 +135,13 @@ pub(super) fn step(
     match from.along(link) {
         Some(next) => Step::Past(next),
         // The psABI's mark of a thread's first frame, where no table knows better.
-        None if from.regs.0[Regs::FP] == 0 && rows.get(place).is_none() => Step::End,
+        None if HAS_FP && from.regs.0[Regs::FP] == 0 && rows.get(place).is_none() => Step::End,
         None => Step::Lost,
     }
 }
+
+/// Whether a register is the frame pointer in all code that has one. ARM and Thumb code have each their own.
+const HAS_FP: bool = cfg!(not(target_arch = "arm"));
 
 /// A call of no function at all (a null pointer) has left its return address and nothing else.
 fn by_jump_to_nowhere(from: &Cursor, maps: &mut Maps, memory: &mut Memory) -> Option<Frame> {
@@ -152,7 +159,7 @@ fn by_jump_to_nowhere(from: &Cursor, maps: &mut Maps, memory: &mut Memory) -> Op
 /// frame pointer points.
 fn by_frame_pointer(from: &Cursor, maps: &mut Maps, memory: &mut Memory) -> Option<Frame> {
     let at = from.regs.0[Regs::FP];
-    if at < from.sp() || !at.is_multiple_of(size_of::<usize>()) {
+    if !HAS_FP || at < from.sp() || !at.is_multiple_of(size_of::<usize>()) {
         return None;
     }
     let fp = memory.word(at)?;

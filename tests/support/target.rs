@@ -17,13 +17,22 @@ pub struct Target {
     pub cannot: &'static [(&'static str, &'static str)],
 }
 
-const TARGETS: [Target; 2] = [
+const TARGETS: [Target; 3] = [
     Target {
         name: "aarch64-unknown-linux-gnu",
         arch: "aarch64",
         tools: "aarch64-linux-gnu-",
         flags: &[],
         runner: &["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"],
+        cannot: QEMU,
+    },
+    Target {
+        name: "armv7-unknown-linux-gnueabihf",
+        arch: "arm",
+        tools: "arm-linux-gnueabihf-",
+        // C has no tables there by itself, and no trace beyond its frames.
+        flags: &["-funwind-tables"],
+        runner: &["qemu-arm", "-L", "/usr/arm-linux-gnueabihf"],
         cannot: QEMU,
     },
     Target {
