@@ -155,6 +155,18 @@ pub(crate) unsafe extern "C" fn gogo(sp: usize, value: u32) -> ! {
     )
 }
 
+/// `regs` of a switch's caller, with what the switch keeps for it beside the frame pointer: in Thumb code another register
+/// is that.
+///
+/// # Safety
+/// The switch's frame can be read.
+pub(crate) unsafe fn recall(mut regs: Regs) -> Regs {
+    let from = (regs.0[Regs::SP] - super::SWITCH_BYTES + size_of::<usize>()) as *const [usize; 7];
+    // SAFETY: as the caller says.
+    regs.0[4..11].copy_from_slice(unsafe { &*from });
+    regs
+}
+
 /// valgrind.h: `VALGRIND_DO_CLIENT_REQUEST_EXPR`.
 pub(super) fn valgrind(request: [usize; 6]) -> usize {
     let mut answer = 0;

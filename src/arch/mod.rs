@@ -77,6 +77,8 @@ pub(crate) use hooks::*;
 mod cpu;
 #[cfg(target_arch = "x86")]
 pub(crate) use cpu::leave_by;
+#[cfg(target_arch = "arm")]
+pub(crate) use cpu::recall;
 pub(crate) use cpu::{Delivery, allow_misaligned, gogo, stack_pointer, strip, tls_word_addr};
 
 // ---- The TLS word ----------------------------------------------------------------------------

@@ -64,7 +64,11 @@ impl Cursor {
 
     /// Where the stack that this is on was entered from.
     pub(super) fn along(&self, link: Link<'_>) -> Option<Cursor> {
-        Some(self.to(link(self.sp())?)).filter(|next| next.is_progress(self))
+        let next = self.to(link(self.sp())?);
+        // SAFETY: the link has read it.
+        #[cfg(target_arch = "arm")]
+        let next = Cursor { regs: unsafe { crate::arch::recall(next.regs) }, ..next };
+        Some(next).filter(|next| next.is_progress(self))
     }
 
     fn to(&self, frame: Frame) -> Cursor {

@@ -36,12 +36,13 @@ pub(crate) fn entry_of(index: &'static [Entry], place: usize) -> Option<&'static
     index.get(behind.checked_sub(1)?)
 }
 
-/// Whether this is the code that calls a thread's first function: no table can tell it from a function without one.
+/// Whether this returns to the code that calls a thread's first function: no table can tell it from a function without one.
 pub(crate) fn is_first(pc: usize) -> bool {
     const BYTES: usize = 80;
     // SAFETY: reads the auxiliary vector.
     let entry = unsafe { libc::getauxval(libc::AT_ENTRY) } as usize;
-    [entry, libc::clone as *const () as usize].iter().any(|&start| pc.wrapping_sub(strip(start)) < BYTES)
+    let starts = [entry, libc::clone as *const () as usize];
+    starts.iter().any(|&start| (1..BYTES).contains(&pc.wrapping_sub(strip(start))))
 }
 
 /// How the caller's registers are found: the CFA is a register's value plus `offset`.
@@ -54,10 +55,10 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
-    /// `None`: it cannot be unwound, or takes what compilers do not write.
-    pub(crate) fn of(entry: &Entry, word: Word<'_>) -> Option<Rules> {
+    /// Of the frame that is at `pc`. `None`: it cannot be unwound, or takes what compilers do not write.
+    pub(crate) fn of(entry: &Entry, pc: usize, word: Word<'_>) -> Option<Rules> {
         if entry[1] == CANNOT_UNWIND {
-            return None;
+            return Rules::of_unwinder(pc, word);
         }
         let mut code = Code::of(entry, word)?;
         let mut rules = Rules { base: Regs::SP, offset: 0, saved: [0; _] };
@@ -70,6 +71,21 @@ impl Rules {
         let Rules { offset, saved, .. } = &mut rules;
         saved.iter_mut().filter(|at| **at != 0).for_each(|at| *at -= *offset + 1);
         Some(rules)
+    }
+
+    /// The unwinder's own functions, from which it is called, have no tables: r0-r14 lie on the stack, behind two words.
+    fn of_unwinder(pc: usize, word: Word<'_>) -> Option<Rules> {
+        /// libgcc's way back from there: `ldr.w lr, [sp, #64]; add sp, #72; bx lr`.
+        const BACK: [usize; 2] = [0xe040_f8dd, 0x4770_b012];
+        const BYTES: i32 = 72;
+        if [word(pc)?, word(pc + 4)?] != BACK {
+            return None;
+        }
+        let mut saved = [0; _];
+        for (register, at) in saved[..Regs::PC].iter_mut().enumerate() {
+            *at = 8 + 4 * register as i32 - BYTES;
+        }
+        Some(Rules { base: Regs::SP, offset: BYTES, saved })
     }
 
     /// Until all is read, what is saved counts from the base, and 1 more.
@@ -218,7 +234,7 @@ impl Context {
     }
 
     fn caller(&self) -> Option<Context> {
-        let rules = Rules::of(self.entry?, &mut read)?;
+        let rules = Rules::of(self.entry?, self.pc(), &mut read)?;
         rules.apply(&self.regs, &mut read).map(Context::at)
     }
 
