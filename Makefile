@@ -146,7 +146,7 @@ test: lib
 	$(CARGO) test -q --doc --no-default-features --features plugin
 
 # What `make test-cross` tests: one of these, or all.
-CROSS_TARGETS ?= i686-unknown-linux-gnu aarch64-unknown-linux-gnu
+CROSS_TARGETS ?= i686-unknown-linux-gnu aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf
 
 ## test-cross the scenarios and the mutation builds on other CPUs: CROSS_TARGETS
 test-cross:

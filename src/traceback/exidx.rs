@@ -14,12 +14,21 @@ pub(super) fn by_index(from: &Cursor, image: &Image, memory: &mut Memory) -> Opt
     if let Some(rules) = Rules::of(entry, from.pc(), &mut word) {
         return Some(Step::To(Cursor { regs: rules.apply(&from.regs, &mut word)?, exact: false }));
     }
-    (is_first(from.pc()) || is_second(from, memory)).then_some(Step::End)
+    if is_first(from.pc()) { Some(Step::End) } else { from_second(from, memory) }
 }
 
-/// glibc has no tables for the function that the first one calls, which lies right below it.
-fn is_second(from: &Cursor, memory: &mut Memory) -> bool {
-    const WORDS: usize = 128;
-    let words = (0..WORDS).map_while(|at| memory.word(from.regs.0[Regs::SP].wrapping_add(at * size_of::<usize>())));
-    words.map(strip).any(is_first)
+/// glibc has no tables for the function that a thread's first one calls: that one's frame lies right behind it.
+fn from_second(from: &Cursor, memory: &mut Memory) -> Option<Step> {
+    const BYTES: usize = 512;
+    let sp = from.regs.0[Regs::SP];
+    for at in (sp..sp.checked_add(BYTES)?).step_by(size_of::<usize>()) {
+        let pc = strip(memory.word(at)?);
+        if is_first(pc) {
+            let mut regs = from.regs;
+            regs.0[Regs::SP] = at + size_of::<usize>();
+            regs.0[Regs::PC] = pc;
+            return Some(Step::To(Cursor { regs, exact: false }));
+        }
+    }
+    None
 }

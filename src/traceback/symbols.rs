@@ -124,7 +124,8 @@ fn is_function(symbol: &Sym) -> bool {
     let kind = symbol.st_type();
     // Which says where ARM code begins, and where Thumb code.
     let is_mark = cfg!(target_arch = "arm") && kind == elf::STT_NOTYPE && symbol.st_bind() == elf::STB_LOCAL;
-    !is_mark && matches!(kind, elf::STT_FUNC | elf::STT_NOTYPE | elf::STT_GNU_IFUNC)
+    !is_mark
+        && matches!(kind, elf::STT_FUNC | elf::STT_NOTYPE | elf::STT_GNU_IFUNC)
         && symbol.st_shndx(ENDIAN) != elf::SHN_UNDEF
         && symbol.st_name(ENDIAN) != 0
 }

@@ -210,7 +210,13 @@ impl<'a> Code<'a> {
 unsafe extern "C" {
     /// The index of the file that holds `pc`, with no lock taken; null: there is none.
     fn __gnu_Unwind_Find_exidx(pc: usize, count: &mut c_int) -> *const Entry;
-    fn _Unwind_VRS_Get(context: *mut c_void, class: c_int, register: u32, form: c_int, to: &mut usize) -> c_int;
+    fn _Unwind_VRS_Get(
+        context: *mut c_void,
+        class: c_int,
+        register: u32,
+        form: c_int,
+        to: &mut usize,
+    ) -> c_int;
     fn _Unwind_GetCFA(context: *mut c_void) -> usize;
 }
 
@@ -264,8 +270,8 @@ impl Context {
 
 /// Trusts what the tables say.
 fn read(addr: usize) -> Option<usize> {
-    // SAFETY: of a table, or of the stack by a table, both of a frame that stands.
-    Some(unsafe { (addr as *const usize).read() })
+    // SAFETY: of a table, of code, or of the stack by a table, all of a frame that stands.
+    Some(unsafe { (addr as *const usize).read_unaligned() })
 }
 
 /// Shows `see` every frame from the caller's outward, as long as it says so. The last one has pc 0
