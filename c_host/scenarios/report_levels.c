@@ -42,7 +42,7 @@
  * args: others
  * stderr~ \ninside_thread\+0x
  * stderr~ \nout_thread\+0x
- * stderr~ \n\n(rbx|ebx|r19|r4) +0x[0-9a-f]+\n(.*\n)*([re]bp|r29) +0x[0-9a-f]+\n([re]sp|sp) +0x[0-9a-f]+\n(.*\n)*(rip|eip|pc) +0x[0-9a-f]+\n
+ * stderr~ \n\n(rbx|ebx|r19|r4) +0x[0-9a-f]+\n(.*\n)*([re]bp|r29|fp) +0x[0-9a-f]+\n([re]sp|sp) +0x[0-9a-f]+\n(.*\n)*(rip|eip|pc) +0x[0-9a-f]+\n
  * stderr~ \nwharf [0-9]+\.[0-9]+\.[0-9]+: .*traceback system
  * frames: boom __morestack wharf_call main <libc> _start <end>
  * case env_unknown
