@@ -133,7 +133,7 @@ $(OUT)/libwharf.so: $(OUT)/$(SO)
 
 $(OUT)/libwharf.a: $(OUT)/wharf.o
 	@mkdir -p $(OUT)/static
-	$(OBJCOPY) --strip-debug $< $(OUT)/static/wharf.o
+	$(OBJCOPY) --strip-debug -R .llvmbc -R .llvmcmd $< $(OUT)/static/wharf.o
 	@rm -f $@
 	$(AR) rcsD $@ $(OUT)/static/wharf.o
 
@@ -161,7 +161,8 @@ test: lib
 	$(CARGO) test -q --doc --no-default-features --features plugin
 
 # What `make test-cross` tests: one of these, or all.
-CROSS_TARGETS ?= i686-unknown-linux-gnu aarch64-unknown-linux-gnu riscv64gc-unknown-linux-gnu
+CROSS_TARGETS ?= i686-unknown-linux-gnu aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf \
+	riscv64gc-unknown-linux-gnu
 
 ## test-cross the scenarios, with the flags of other hosts too, and the mutation builds on other CPUs: CROSS_TARGETS
 test-cross:

@@ -1,9 +1,9 @@
 /* CgoCallbackX15: what the ABI says of registers holds over a call, whatever was in them. The host's callee-saved
- * registers come back, the floating-point ones of AArch64 and RISC-V too; the callback and the way back to the host start
- * with an aligned stack and a clear direction flag; a host that keeps rubbish in xmm15 disturbs nobody. A try that a panic
- * cuts to over frames without tables gives them back, too.
+ * registers come back, the floating-point ones of AArch64, ARM and RISC-V too; the callback and the way back to the host
+ * start with an aligned stack and a clear direction flag; a host that keeps rubbish in xmm15 disturbs nobody. A try that a
+ * panic cuts to over frames without tables gives them back, too.
  * source: Go TestCgoCallbackX15
- * arch: x86_64 x86 aarch64 riscv64
+ * arch: x86_64 x86 aarch64 arm riscv64
  * cflags: -O2
  * stdout: OK
  */
@@ -15,6 +15,13 @@ unsigned long kept(int (*call)(wharf_fn, void *), wharf_fn fn, void *arg);
 /* A wharf_fn: notes the stack pointer and the flags, then goes on in entered(sp, flags, arg). */
 void at_entry(void *arg);
 void entered(uintptr_t sp, unsigned long flags, void *arg) __attribute__((used));
+
+/* Of a stack, at a call. */
+#ifdef __arm__
+enum { ALIGNMENT = 8 };
+#else
+enum { ALIGNMENT = 16 };
+#endif
 
 #if defined(__x86_64__)
 enum { AT_ENTRY = 8 }; /* of 16: right behind a call instruction */
@@ -132,6 +139,45 @@ static NOINLINE void clobber(void)
                        "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "ft0", "ft1", "ft2", "ft3", "ft4", "ft5", "ft6", "fa0",
                        "fa1", "fa2", "fa3", "fa4", "fa5", "fa6", "fa7", "fs0", "fs1", "fs2", "fs3", "fs4", "fs5", "fs6", "fs7",
                        "fs8", "fs9", "fs10", "fs11", "memory");
+#elif defined(__arm__)
+enum { AT_ENTRY = 0 };
+/* ARM code; the compiler's may be Thumb. */
+__asm__(".text\n"
+        ".syntax unified\n.arm\n.p2align 2\n"
+        ".type kept, %function\n"
+        ".globl kept\nkept:\n"
+        "    .fnstart\n"
+        "    push {r4-r11, lr}\n    .save {r4-r11, lr}\n    vpush {d8-d15}\n    .vsave {d8-d15}\n"
+        "    sub sp, sp, #12\n    .pad #12\n    str sp, [sp]\n"
+        "    mov r12, r0\n    mov r0, r1\n    mov r1, r2\n"
+        "    .irp n, 4, 5, 6, 7, 8, 9, 10, 11\n    movw r\\n, #0x1111 + \\n\n    .endr\n"
+        "    .irp n, 8, 9, 10, 11, 12, 13, 14, 15\n    movw r3, #0x2222 + \\n\n    vmov d\\n, r3, r3\n    .endr\n"
+        "    blx r12\n"
+        "    mov r0, #0\n"
+        "    .irp n, 4, 5, 6, 7, 8, 9, 10, 11\n    movw r3, #0x1111 + \\n\n    cmp r\\n, r3\n"
+        "    orrne r0, r0, #1 << \\n\n    .endr\n"
+        "    .irp n, 8, 9, 10, 11, 12, 13, 14, 15\n    movw r1, #0x2222 + \\n\n    vmov r2, r3, d\\n\n    cmp r2, r1\n"
+        "    cmpeq r3, r1\n    orrne r0, r0, #0x100 << \\n\n    .endr\n"
+        "    ldr r3, [sp]\n    cmp r3, sp\n    orrne r0, r0, #1\n"
+        "    add sp, sp, #12\n    vpop {d8-d15}\n    pop {r4-r11, pc}\n"
+        "    .fnend\n"
+        ".size kept, . - kept\n"
+        ".type at_entry, %function\n"
+        ".globl at_entry\nat_entry:\n"
+        "    .fnstart\n"
+        "    mov r2, r0\n    mov r0, sp\n    mov r1, #0\n    b entered\n"
+        "    .fnend\n"
+        ".size at_entry, . - at_entry\n");
+
+/* Clobbers all that a callee may, and keeps what it must: through the compiler's own saves, but for the frame pointers. */
+static NOINLINE void clobber(void)
+{
+    __asm__ volatile(".irp n, 0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 12\n mov r\\n, #-1\n .endr\n"
+                     ".irp n, 8, 9, 10, 11, 12, 13, 14, 15\n vmov.f64 d\\n, #1.0\n .endr\n"
+                     :
+                     :
+                     : "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r12", "d8", "d9", "d10", "d11", "d12",
+                       "d13", "d14", "d15", "memory", "cc");
 }
 #else
 enum { AT_ENTRY = 0 };
@@ -186,7 +232,7 @@ static void bottom(UNUSED void *arg)
 
 void entered(uintptr_t sp, unsigned long flags, void *arg)
 {
-    CHECK_EQ(sp % 16, AT_ENTRY);
+    CHECK_EQ(sp % ALIGNMENT, AT_ENTRY);
     CHECK_EQ(flags & 0x400, 0);
     entries++;
     clobber();
@@ -206,6 +252,9 @@ __asm__(".text\n.globl bare\nbare:\n"
         "    sub $12, %esp\n    call panics\n    add $12, %esp\n    ret\n");
 #elif defined(__riscv)
         "    addi sp, sp, -16\n    sd ra, 8(sp)\n    call panics\n    ld ra, 8(sp)\n    addi sp, sp, 16\n    ret\n");
+#elif defined(__arm__)
+        /* As the linker has it of code without tables. */
+        "    .arm\n    .fnstart\n    .cantunwind\n    push {r4, lr}\n    bl panics\n    pop {r4, pc}\n    .fnend\n");
 #else
         "    stp x29, x30, [sp, #-16]!\n    bl panics\n    ldp x29, x30, [sp], #16\n    ret\n");
 #endif

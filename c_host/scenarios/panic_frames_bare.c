@@ -1,6 +1,10 @@
 /* For PanicFrames: functions without unwind tables, as of C that is compiled with -fno-asynchronous-unwind-tables. What
  * they would be made of goes into .debug_frame, which no unwinder of a running process reads. */
+#ifdef __arm__
+#pragma GCC optimize("no-exceptions", "no-unwind-tables")
+#else
 __asm__(".cfi_sections .debug_frame");
+#endif
 
 #include "scenario.h"
 

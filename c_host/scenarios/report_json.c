@@ -24,7 +24,7 @@
  * args: fd level=4
  * stdout: \{"wharf":"panic".*
  * stdout: \{"goroutine":.*"boom".*"__morestack".*
- * stdout: \{"registers":\{"(rbx|ebx|r19|sp)":"0x[0-9a-f]+".*"(rip|eip|pc)":"0x[0-9a-f]+"\},"library":"wharf .*, traceback system, report_fd [0-9]+"\}
+ * stdout: \{"registers":\{"(rbx|ebx|r19|r4|sp)":"0x[0-9a-f]+".*"(rip|eip|pc)":"0x[0-9a-f]+"\},"library":"wharf .*, traceback system, report_fd [0-9]+"\}
  * stdout: \{"wharf":"end"\}
  * case outside
  * args: fd outside

@@ -16,7 +16,7 @@
  * args: others
  * stderr!~ idle_thread
  * stderr!~ __morestack
- * stderr!~ ^(rax|rbx|eax|ebx|r0|r19|sp) 
+ * stderr!~ ^(rax|rbx|eax|ebx|r0|r4|r19|sp) 
  * stderr~ \n\ngoroutine [0-9]+ \[running, locked to thread [0-9]+\]:\n\tgoroutine running on other thread; stack unavailable\nwharf_call\+.*\n.*\ncall\+.*\n.*\ninside_thread\+0x
  * stderr~ \n\ngoroutine [0-9]+ \[on the host's stack, locked to thread [0-9]+\]:\nwharf_on_host\+.*\n.*\non_host\+.*\n.*\ngo_out\+.*\n.*\nwharf_call\+.*\n.*\ncall\+.*\n.*\nout_thread\+0x
  * stderr~ \n\ngoroutine [0-9]+ \[running, locked to thread [0-9]+\]:\n.*unavailable\nwharf_call\+.*\n.*\ncall\+.*\n.*\nagain\+.*\n.*\nwharf_on_host\+.*\n.*\non_host\+.*\n.*\ngo_again\+.*\n.*\nwharf_call\+.*\n.*\ncall\+.*\n.*\nnested_thread\+0x
@@ -42,7 +42,7 @@
  * args: others
  * stderr~ \ninside_thread\+0x
  * stderr~ \nout_thread\+0x
- * stderr~ \n\n((rbx|ebx|r19) +0x[0-9a-f]+\n(.*\n)*([re]bp|r29) +0x[0-9a-f]+\n([re]sp|sp)|sp +0x[0-9a-f]+\ns0) +0x[0-9a-f]+\n(.*\n)*(rip|eip|pc) +0x[0-9a-f]+\n
+ * stderr~ \n\n((rbx|ebx|r19|r4) +0x[0-9a-f]+\n(.*\n)*([re]bp|r29|fp) +0x[0-9a-f]+\n([re]sp|sp)|sp +0x[0-9a-f]+\ns0) +0x[0-9a-f]+\n(.*\n)*(rip|eip|pc) +0x[0-9a-f]+\n
  * stderr~ \nwharf [0-9]+\.[0-9]+\.[0-9]+: .*traceback system
  * frames: boom __morestack wharf_call main <libc> _start <end>
  * case env_unknown

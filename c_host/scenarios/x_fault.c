@@ -82,7 +82,7 @@
  * case ill
  * args: ill
  * status: signal SIGILL
- * stderr~ ^SIGILL: illegal instruction\nPC=0x[0-9a-f]+ m=[0-9]+ sigcode=[0-9]+ addr=0x[0-9a-f]+\ninstruction bytes: (0xf 0xb|0x0 0x0 0x0 0x0)( 0x[0-9a-f]+)+\n
+ * stderr~ ^SIGILL: illegal instruction\nPC=0x[0-9a-f]+ m=[0-9]+ sigcode=[0-9]+ addr=0x[0-9a-f]+\ninstruction bytes: (0xf 0xb|0x0 0x0 0x0 0x0|0xff 0xde)( 0x[0-9a-f]+)+\n
  * frames: ill callback wharf_call host_thread
  * case tgkill
  * args: tgkill

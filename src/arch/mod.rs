@@ -74,9 +74,12 @@ pub(crate) use hooks::*;
 #[cfg_attr(target_arch = "x86", path = "x86.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
 #[cfg_attr(target_arch = "riscv64", path = "riscv64.rs")]
+#[cfg_attr(target_arch = "arm", path = "arm.rs")]
 mod cpu;
 #[cfg(target_arch = "x86")]
 pub(crate) use cpu::leave_by;
+#[cfg(target_arch = "arm")]
+pub(crate) use cpu::recall;
 pub(crate) use cpu::{Delivery, allow_misaligned, gogo, stack_pointer, strip, tls_word_addr};
 
 // ---- The TLS word ----------------------------------------------------------------------------

@@ -122,5 +122,8 @@ pub(super) fn regs_at(Frame { sp, fp, pc }: Frame) -> Regs {
     regs.0[Regs::SP] = sp;
     regs.0[Regs::FP] = fp;
     regs.0[Regs::PC] = pc;
+    // SAFETY: the frame is that of a switch's caller.
+    #[cfg(target_arch = "arm")]
+    let regs = unsafe { crate::arch::recall(regs) };
     regs
 }

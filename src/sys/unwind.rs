@@ -1,6 +1,14 @@
-//! The unwinder that the process shares, as every ELF and Mach-O system has it: `unwind.h`.
+//! The unwinder that the process shares, as every ELF and Mach-O system has it: `unwind.h`. What it calls, and what it
+//! tells of a frame, is of two kinds: C++'s on Itanium, and ARM's.
 
 use core::ffi::{c_int, c_void};
+
+#[cfg_attr(not(target_arch = "arm"), path = "unwind/itanium.rs")]
+#[cfg_attr(target_arch = "arm", path = "unwind/ehabi.rs")]
+mod abi;
+pub(crate) use abi::{Context, backtrace};
+#[cfg(target_arch = "arm")]
+pub(crate) use abi::{Entry, Rules, entry_of, is_first};
 
 /// Private words of an exception's header.
 const PRIVATE: usize = if cfg!(target_arch = "arm") { 20 } else { 2 };
@@ -22,75 +30,6 @@ impl Exception {
     }
 }
 
-/// A frame, while the unwinder looks at it.
-#[repr(transparent)]
-pub(crate) struct Context(*mut c_void);
-
-type StopFn = unsafe extern "C-unwind" fn(c_int, c_int, u64, *mut Exception, Context, *mut c_void) -> c_int;
-type TraceFn = unsafe extern "C-unwind" fn(Context, *mut c_void) -> c_int;
-
-unsafe extern "C-unwind" {
-    fn _Unwind_ForcedUnwind(exception: *mut Exception, stop: StopFn, arg: *mut c_void) -> c_int;
-    fn _Unwind_Backtrace(see: TraceFn, arg: *mut c_void) -> c_int;
-}
-unsafe extern "C" {
-    fn _Unwind_GetIP(context: *mut c_void) -> usize;
-    fn _Unwind_GetGR(context: *mut c_void, register: c_int) -> usize;
-    fn _Unwind_GetCFA(context: *mut c_void) -> usize;
-    fn _Unwind_GetLanguageSpecificData(context: *mut c_void) -> *const u8;
-    fn _Unwind_GetRegionStart(context: *mut c_void) -> usize;
-}
-
-impl Context {
-    pub(crate) fn pc(&self) -> usize {
-        // SAFETY: alive while the unwinder looks at it; so for all below.
-        unsafe { _Unwind_GetIP(self.0) }
-    }
-
-    /// The stack pointer as the frame's callee will leave it.
-    pub(crate) fn sp(&self) -> usize {
-        // SAFETY: as above.
-        unsafe { _Unwind_GetCFA(self.0) }
-    }
-
-    /// A register that every callee keeps, by its DWARF number.
-    pub(crate) fn register(&self, number: usize) -> usize {
-        // SAFETY: as above.
-        unsafe { _Unwind_GetGR(self.0, number as c_int) }
-    }
-
-    /// The function's start, 0 if it has no tables.
-    #[cfg(target_arch = "x86")]
-    pub(crate) fn function(&self) -> usize {
-        // SAFETY: as above.
-        unsafe { _Unwind_GetRegionStart(self.0) }
-    }
-
-    /// The function's start and its language's own table, if it has one.
-    pub(crate) fn language_table(&self) -> Option<(usize, *const u8)> {
-        // SAFETY: as above.
-        let table = unsafe { _Unwind_GetLanguageSpecificData(self.0) };
-        // SAFETY: as above.
-        (!table.is_null()).then(|| (unsafe { _Unwind_GetRegionStart(self.0) }, table))
-    }
-}
-
-/// Shows `see` every frame from the caller's outward, as long as it says so. The last one has pc 0
-/// if it is the thread's first; else nothing is known of its caller.
-pub(crate) fn backtrace(see: &mut dyn FnMut(&Context) -> bool) {
-    type See<'a> = &'a mut dyn FnMut(&Context) -> bool;
-    unsafe extern "C-unwind" fn one(frame: Context, see: *mut c_void) -> c_int {
-        const NO_REASON: c_int = 0;
-        const NORMAL_STOP: c_int = 4;
-        // SAFETY: handed over below.
-        let see = unsafe { &mut *see.cast::<See<'_>>() };
-        if see(&frame) { NO_REASON } else { NORMAL_STOP }
-    }
-    let mut see: See<'_> = see;
-    // SAFETY: `see` outlives the call.
-    unsafe { _Unwind_Backtrace(one, (&raw mut see).cast()) };
-}
-
 /// What unwinds a stack, and ends it by going elsewhere.
 pub(crate) trait Unwinding {
     /// Looks at a frame before it is unwound; `is_last`: it cannot be.
@@ -106,20 +45,9 @@ pub(crate) trait Unwinding {
 /// `exception` and `arg` live until `visit` has gone elsewhere: not on the stack that is unwound.
 #[inline(always)]
 pub(crate) unsafe fn forced_unwind<T: Unwinding>(exception: *mut Exception, arg: *mut T) {
-    unsafe extern "C-unwind" fn stop<T: Unwinding>(
-        _: c_int,
-        actions: c_int,
-        _: u64,
-        _: *mut Exception,
-        context: Context,
-        arg: *mut c_void,
-    ) -> c_int {
-        const END_OF_STACK: c_int = 16;
-        const NO_REASON: c_int = 0;
-        // SAFETY: handed over below.
-        unsafe { T::visit(arg.cast(), context, actions & END_OF_STACK != 0) };
-        NO_REASON
+    unsafe extern "C-unwind" {
+        fn _Unwind_ForcedUnwind(exception: *mut Exception, stop: *const c_void, arg: *mut c_void) -> c_int;
     }
     // SAFETY: as the caller says.
-    unsafe { _Unwind_ForcedUnwind(exception, stop::<T>, arg.cast()) };
+    unsafe { _Unwind_ForcedUnwind(exception, abi::stop::<T> as *const c_void, arg.cast()) };
 }

@@ -27,6 +27,9 @@ pub(super) struct Image {
     pub(super) head: &'static [u8],
     /// Where the call frame information is.
     pub(super) frames: Option<Frames>,
+    /// ARM's tables.
+    #[cfg(target_arch = "arm")]
+    pub(super) index: Option<&'static [crate::sys::unwind::Entry]>,
     pub(super) exported: Option<Exported>,
     /// What the linker called this very file.
     pub(super) build_id: Option<&'static [u8]>,
@@ -63,7 +66,16 @@ impl Image {
         // Where the file's offset 0 would have been linked to.
         let start = (first.p_vaddr(ENDIAN) as usize).wrapping_sub(first.p_offset(ENDIAN) as usize);
         let bias = lo.wrapping_sub(start);
-        let mut image = Image { bias, head, frames: None, exported: None, build_id: None, headers };
+        let mut image = Image {
+            bias,
+            head,
+            frames: None,
+            #[cfg(target_arch = "arm")]
+            index: None,
+            exported: None,
+            build_id: None,
+            headers,
+        };
         let code = image.segment(pc)?;
         // Another head may be so near that the PC seems to lie in its code.
         let in_file = pc.wrapping_sub(image.address(code)).wrapping_add(code.p_offset(ENDIAN) as usize);
@@ -71,6 +83,10 @@ impl Image {
             return None;
         }
         image.frames = image.frames();
+        #[cfg(target_arch = "arm")]
+        {
+            image.index = image.index();
+        }
         image.exported = image.exported();
         image.build_id = image.find_build_id();
         Some(image)
@@ -84,6 +100,13 @@ impl Image {
             EhFrameHdr::new(index, gimli::NativeEndian).parse(&bases, size_of::<usize>() as u8).ok()?;
         let Pointer::Direct(start) = parsed.eh_frame_ptr() else { return None };
         Some(Frames { index: Some(index), entries: self.from(start as usize)? })
+    }
+
+    #[cfg(target_arch = "arm")]
+    fn index(&self) -> Option<&'static [crate::sys::unwind::Entry]> {
+        let header = self.headers.iter().find(|header| header.p_type(ENDIAN) == elf::PT_ARM_EXIDX)?;
+        let count = header.p_filesz(ENDIAN) as usize / size_of::<crate::sys::unwind::Entry>();
+        self.from(self.address(header))?.read_slice_at(0, count).ok()
     }
 
     /// The call frame information by the section headers in the image's `file`: a static program

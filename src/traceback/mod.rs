@@ -16,7 +16,7 @@
 //! | `modules` | which file is it of? |
 //! | `image` | what do its headers say? |
 //! | `more` | what does its file on disk say beyond that? |
-//! | `sigreturn`, `rows`, `unwind` | who called this frame? |
+//! | `sigreturn`, `rows`, `unwind`, `exidx` | who called this frame? |
 //! | `symbols` | what is this function called? |
 //! | `list` | the same, one by one |
 //! | `debug` | where is what was stripped from a file? |
@@ -26,6 +26,8 @@
 //! | `spare` | where to look from, outside the report? |
 
 mod debug;
+#[cfg(target_arch = "arm")]
+mod exidx;
 mod faulted;
 mod image;
 mod lines;

@@ -2,6 +2,7 @@
 
 use super::image::{ENDIAN, Elf, Exported, Sym};
 use super::modules::Maps;
+use crate::arch::strip;
 use object::elf;
 use object::read::elf::{FileHeader, SectionHeader, SectionTable, Sym as _};
 
@@ -68,7 +69,7 @@ fn in_memory(exported: Exported, offset: usize) -> Option<Name> {
     let symbol = search(exported.symbols, None, offset)?;
     let name = exported.strings.get(symbol.st_name(ENDIAN) as usize..)?;
     let text = name.split(|&byte| byte == 0).next().filter(|text| !text.is_empty())?;
-    Some(Name { start: symbol.st_value(ENDIAN) as usize, text })
+    Some(Name { start: start_of(symbol), text })
 }
 
 fn in_file(file: &[u8], offset: usize) -> Option<Name> {
@@ -78,7 +79,7 @@ fn in_file(file: &[u8], offset: usize) -> Option<Name> {
     let text = table.symbol_name(ENDIAN, symbol).ok().filter(|text| !text.is_empty())?;
     // SAFETY: the file stays mapped until `Maps` is reset, and with it the names.
     let text = unsafe { core::slice::from_raw_parts(text.as_ptr(), text.len()) };
-    Some(Name { start: symbol.st_value(ENDIAN) as usize, text })
+    Some(Name { start: start_of(symbol), text })
 }
 
 /// The innermost function that spans `offset`; else the label before it, if no function lies
@@ -94,7 +95,7 @@ fn search<'a>(
     for symbol in symbols {
         // Quickly: a large program has a million of them, in any order. Both are seldom true, and foreseen; whether
         // one lies below the place is not.
-        let start = symbol.st_value(ENDIAN) as usize;
+        let start = start_of(symbol);
         let spans = offset.wrapping_sub(start) < symbol.st_size(ENDIAN) as usize;
         let is_nearer = start.wrapping_sub(nearest).wrapping_sub(1) < offset - nearest;
         if !(spans | is_nearer) || !is_function(symbol) {
@@ -114,16 +115,24 @@ fn search<'a>(
     })
 }
 
+/// On ARM, the lowest bit of a function's address says that it is Thumb code.
+fn start_of(symbol: &Sym) -> usize {
+    strip(symbol.st_value(ENDIAN) as usize)
+}
+
 fn is_function(symbol: &Sym) -> bool {
     let kind = symbol.st_type();
-    matches!(kind, elf::STT_FUNC | elf::STT_NOTYPE | elf::STT_GNU_IFUNC)
+    // Which says where ARM code begins, and where Thumb code.
+    let is_mark = cfg!(target_arch = "arm") && kind == elf::STT_NOTYPE && symbol.st_bind() == elf::STB_LOCAL;
+    !is_mark
+        && matches!(kind, elf::STT_FUNC | elf::STT_NOTYPE | elf::STT_GNU_IFUNC)
         && symbol.st_shndx(ENDIAN) != elf::SHN_UNDEF
         && symbol.st_name(ENDIAN) != 0
 }
 
 /// Of several names for one place, the one that is meant for the world.
 fn rank(symbol: &Sym) -> (usize, bool, bool) {
-    let start = symbol.st_value(ENDIAN) as usize;
+    let start = start_of(symbol);
     (start, symbol.st_type() != elf::STT_NOTYPE, symbol.st_bind() == elf::STB_GLOBAL)
 }
 

@@ -64,7 +64,11 @@ impl Cursor {
 
     /// Where the stack that this is on was entered from.
     pub(super) fn along(&self, link: Link<'_>) -> Option<Cursor> {
-        Some(self.to(link(self.sp())?)).filter(|next| next.is_progress(self))
+        let next = self.to(link(self.sp())?);
+        // SAFETY: the link has read it.
+        #[cfg(target_arch = "arm")]
+        let next = Cursor { regs: unsafe { crate::arch::recall(next.regs) }, ..next };
+        Some(next).filter(|next| next.is_progress(self))
     }
 
     fn to(&self, frame: Frame) -> Cursor {
@@ -121,6 +125,10 @@ pub(super) fn step(
     if let Some(next) = image.and_then(|image| by_tables(from, &image, memory, rows)) {
         return next;
     }
+    #[cfg(target_arch = "arm")]
+    if let Some(next) = image.and_then(|image| super::exidx::by_index(from, &image, memory)) {
+        return next;
+    }
     let Some(link) = link else { return Step::Lost };
     let caller = None
         .or_else(|| by_jump_to_nowhere(from, maps, memory))
@@ -131,10 +139,13 @@ pub(super) fn step(
     match from.along(link) {
         Some(next) => Step::Past(next),
         // The psABI's mark of a thread's first frame, where no table knows better.
-        None if from.regs.0[Regs::FP] == 0 && rows.get(place).is_none() => Step::End,
+        None if HAS_FP && from.regs.0[Regs::FP] == 0 && rows.get(place).is_none() => Step::End,
         None => Step::Lost,
     }
 }
+
+/// Whether a register is the frame pointer in all code that has one. ARM and Thumb code have each their own.
+const HAS_FP: bool = cfg!(not(target_arch = "arm"));
 
 /// A call of no function at all (a null pointer) has left its return address and nothing else.
 fn by_jump_to_nowhere(from: &Cursor, maps: &mut Maps, memory: &mut Memory) -> Option<Frame> {
@@ -154,7 +165,7 @@ fn by_frame_pointer(from: &Cursor, maps: &mut Maps, memory: &mut Memory) -> Opti
     /// More than a frame takes of which nothing else is known.
     const FAR: usize = 1 << 20;
     let at = from.regs.0[Regs::FP].checked_sub(Regs::RECORD_TO_FP)?;
-    if at < from.sp() || !at.is_multiple_of(size_of::<usize>()) {
+    if !HAS_FP || at < from.sp() || !at.is_multiple_of(size_of::<usize>()) {
         return None;
     }
     // There compilers write neither tables nor frame pointers unless asked: the register may hold any address.

@@ -24,6 +24,10 @@ const PROTECTED_X86: Variant =
 const PROTECTED_ARM: Variant =
     Variant { name: "protected", flags: &["-O2", "-mbranch-protection=standard"], has_tables: true };
 
+const THUMB: Variant = Variant { name: "thumb", flags: &["-O2", "-mthumb"], has_tables: true };
+const ARM_CODE: Variant = Variant { name: "arm", flags: &["-O2", "-marm"], has_tables: true };
+
+const ARM_VARIANTS: &[Variant] = &[OPTIMIZED, THUMB, ARM_CODE, BARE];
 const X86: &[Variant] = &[OPTIMIZED, PROTECTED_X86, BARE];
 
 /// A target as Rust names it.
@@ -47,7 +51,7 @@ pub struct Target {
     pub cannot: &'static [Reasons],
 }
 
-const TARGETS: [Target; 4] = [
+const TARGETS: [Target; 5] = [
     Target {
         name: "aarch64-unknown-linux-gnu",
         arch: "aarch64",
@@ -58,6 +62,18 @@ const TARGETS: [Target; 4] = [
         libc_tables: true,
         lacks: QEMU_LACKS,
         cannot: &[QEMU],
+    },
+    Target {
+        name: "armv7-unknown-linux-gnueabihf",
+        arch: "arm",
+        tools: "arm-linux-gnueabihf-",
+        // C has no tables there by itself, and no trace beyond its frames.
+        flags: &["-funwind-tables"],
+        variants: ARM_VARIANTS,
+        runner: &["qemu-arm", "-L", "/usr/arm-linux-gnueabihf"],
+        libc_tables: false,
+        lacks: QEMU_LACKS,
+        cannot: &[QEMU, ARM],
     },
     Target {
         name: "i686-unknown-linux-gnu",
@@ -80,6 +96,7 @@ const TARGETS: [Target; 4] = [
         tools: "riscv64-linux-gnu-",
         // Its compiler writes them for C++ alone.
         flags: &["-fasynchronous-unwind-tables"],
+        variants: &[OPTIMIZED, BARE],
         runner: &["qemu-riscv64", "-L", "/usr/riscv64-linux-gnu"],
         libc_tables: false,
         lacks: QEMU_LACKS,
@@ -197,6 +214,22 @@ const RISCV: Reasons = &[
 ];
 
 const BARE_LIBC: &str = "the loader and libc have neither tables nor frame pointers";
+
+/// glibc 2.36.
+const ARM: Reasons = &[
+    ("CallbackInInit/panic", NO_TABLES_THERE),
+    ("Copies/panics", "glibc shows the unwinder no tables of another namespace's"),
+    ("ExitCloses/closed_in_handler", FINALISED),
+    ("ExitCloses/namespace", FINALISED),
+    ("Fault/tgkill", NO_TABLES_THERE),
+    ("Fault/abort", NO_TABLES_THERE),
+    ("LongjmpFortified", "the emulator puts the host's stacks at 1 GiB, below the managed ones"),
+];
+
+const NO_TABLES_THERE: &str = "the loader and many of libc's functions have no tables";
+
+const FINALISED: &str =
+    "open: the loader has no tables, so a finaliser does not see whether an exit or a dlclose runs it";
 
 const I686_LACKS: Reasons = &[
     ("valgrind", "valgrind wants a loader with symbols, and the cross compiler's has none"),

@@ -13,6 +13,7 @@
 #[cfg_attr(target_arch = "x86", path = "x86.rs")]
 #[cfg_attr(target_arch = "aarch64", path = "aarch64.rs")]
 #[cfg_attr(target_arch = "riscv64", path = "riscv64.rs")]
+#[cfg_attr(target_arch = "arm", path = "arm.rs")]
 mod cpu;
 
 use core::ptr;
@@ -89,6 +90,7 @@ fn place(context: usize, register: usize) -> *mut usize {
 ///
 /// # Safety
 /// The word may be read and written.
+#[cfg(not(target_arch = "arm"))]
 unsafe fn add(word: usize, delta: usize) {
     let word = word as *mut usize;
     // SAFETY: as the caller says.
