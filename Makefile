@@ -205,7 +205,7 @@ model:
 bench: lib
 	$(CARGO) test -q --test bench -- --ignored --nocapture
 
-## soak       what starts, stops, unloads, forks and ends, 100 times under load; takes hours
+## soak       what starts, stops, unloads, forks and ends, 100 times under load; takes an hour
 soak: lib
 	$(CARGO) test -q --test soak -- --ignored --nocapture
 
