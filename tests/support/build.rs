@@ -42,7 +42,7 @@ impl Workshop {
         Workshop::open_variant("scenarios", &[])
     }
 
-    /// The same for hosts with further flags, which stand in a directory of their own.
+    /// As [`open`](Workshop::open) for hosts with further flags, which stand in a directory of their own.
     pub fn open_variant(name: &str, flags: &'static [&'static str]) -> Result<Workshop, String> {
         let library = match std::env::var_os("WHARF_LIB") {
             Some(path) => PathBuf::from(path),
