@@ -238,8 +238,11 @@ const I686_LACKS: Reasons = &[
     ("-fsanitize=thread", "there is no ThreadSanitizer for 32-bit programs"),
 ];
 
-const I686: Reasons =
-    &[("PanicFatal/fiber_call", "glibc's i386 makecontext does not mark a fiber's first frame")];
+const I686: Reasons = &[
+    ("PanicFatal/fiber_call", "glibc's i386 makecontext does not mark a fiber's first frame"),
+    ("Copies/panics", "open: a panic through the frames of another namespace's copy finds no try"),
+    ("Copies/reload", RELOAD),
+];
 
 /// musl 1.2.3 by Debian's musl-tools.
 const MUSL_LACKS: Reasons = &[
