@@ -1,6 +1,9 @@
 //! Which CPU and libc the hosts are compiled for, and what runs them: this machine's, or what `WHARF_TARGET` names.
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
+
+use super::root;
 
 /// A target as Rust names it.
 pub struct Target {
@@ -17,7 +20,7 @@ pub struct Target {
     pub cannot: &'static [(&'static str, &'static str)],
 }
 
-const TARGETS: [Target; 2] = [
+pub static TARGETS: [Target; 2] = [
     Target {
         name: "aarch64-unknown-linux-gnu",
         arch: "aarch64",
@@ -155,6 +158,11 @@ impl Target {
     /// Why a scenario cannot be shown there, if so.
     pub fn why_not(&self, scenario: &str) -> Option<&'static str> {
         self.cannot.iter().find(|(front, _)| scenario.starts_with(front)).map(|(_, why)| *why)
+    }
+
+    /// Where `make lib` puts its library.
+    pub fn library(&self) -> PathBuf {
+        root().join("target").join(self.suffixed("wharf")).join("libwharf.so.0")
     }
 
     /// What its own part of a directory or file's name is.
