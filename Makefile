@@ -21,6 +21,8 @@ endif
 NM      ?= $(CROSS)nm
 OBJCOPY ?= $(CROSS)objcopy
 STRIP   ?= $(CROSS)strip
+# The oldest glibc that the shared library is to run with, 2.17 or newer. Unset: this machine's.
+GLIBC   ?=
 PREFIX  ?= /usr/local
 LIBDIR  ?= $(PREFIX)/lib
 INCDIR  ?= $(PREFIX)/include
@@ -28,7 +30,7 @@ CFLAGS  ?= -O2 -g
 
 # Where the libraries go. Another OUT is another build, with a cargo directory of its own:
 #   make lib OUT=target/mutate-x RUSTFLAGS='--cfg wharf_mutate="x"'
-OUT ?= target/wharf$(TARGET:%=-%)
+OUT ?= target/wharf$(TARGET:%=-%)$(GLIBC:%=-glibc-%)
 
 # ---------------------------------------------------------------------------------------------
 
@@ -70,7 +72,7 @@ need_cargo = $(call need,$(CARGO),$(DEBIAN_RUST)); \
 # ---- The library ------------------------------------------------------------------------------
 
 # Changes when what the build depends on, apart from the files' contents, does.
-export WHARF_BUILD = $(CC) $(LDFLAGS) / $(RUSTFLAGS) / $(NM) $(OBJCOPY) $(STRIP) $(AR) / $(SOURCES)
+export WHARF_BUILD = $(CC) $(LDFLAGS) $(GLIBC) / $(RUSTFLAGS) / $(NM) $(OBJCOPY) $(STRIP) $(AR) / $(SOURCES)
 $(OUT)/build: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' "$$WHARF_BUILD" | cmp -s - $@ || printf '%s\n' "$$WHARF_BUILD" > $@
@@ -110,14 +112,43 @@ $(OUT)/unwinder.a: Makefile
 		"$$(rustc --print sysroot)/lib/rustlib/$(TARGET)/lib/self-contained/libunwind.a" $@
 	$(AR) rsD $@ $(@D)/no_variable.o
 
+LIBS := -lpthread -lm -ldl -lc
+ifneq ($(GLIBC),)
+OLD  := $(OUT)/glibc.o
+# What is in libc now was apart before 2.34, and a program need not have brought it.
+LIBS := -Wl,--no-as-needed -l:libpthread.so.0 -l:libdl.so.2 -lc
+
+# Of GLIBC_2.x.y, the number x.y.
+number = function number(v) { sub(/^[^.]*[.]/, "", v); return v + 0 }
+
+# This machine's libc still has what it had: each name that has a version too new is given, by `name@version`, the
+# newest that is not.
+$(OUT)/glibc.names: $(OUT)/build Makefile
+	$(NM) -D --with-symbol-versions $$($(CC) -print-file-name=libc.so.6) | awk -v most=$(GLIBC) ' \
+		$(number) \
+		split($$NF, s, /@+/) == 2 && s[2] ~ /^GLIBC_2/ { \
+			if (number(s[2]) > number(most)) new[s[1]] = 1; \
+			else if (!(s[1] in old) || number(s[2]) > number(old[s[1]])) old[s[1]] = s[2] } \
+		END { for (name in new) if (name in old) print name, name "@" old[name] }' > $@
+
+$(OLD): $(OUT)/wharf.o src/sys/linux/glibc.c $(OUT)/glibc.names
+	$(CC) -O2 -fPIC -c src/sys/linux/glibc.c -o $@.new
+	$(CC) -r -nostdlib $< $@.new -o $@
+	$(OBJCOPY) --redefine-syms=$(OUT)/glibc.names $@
+	@rm -f $@.new
+endif
+
 # Bound at load: no lazy resolver runs in a signal handler or in a report. Symbolic: wharf calls
 # itself, also where the program brings a second wharf. The table of frames that the unwinder looks for
 # is asked for, since musl-gcc, which replaces the compiler's own link options, does not ask for it.
-$(OUT)/wharf.unstripped: $(OUT)/wharf.o $(OUT)/wharf.map $(filter %.a,$(UNWINDER))
+$(OUT)/wharf.unstripped: $(OUT)/wharf.o $(OLD) $(OUT)/wharf.map $(filter %.a,$(UNWINDER))
 	$(CC) -shared -o $@ $(LDFLAGS) -Wl,-soname,$(SO) -Wl,--version-script=$(OUT)/wharf.map \
 		-Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack -Wl,-z,defs -Wl,-Bsymbolic \
 		-Wl,--gc-sections -Wl,--build-id=sha1 -Wl,--hash-style=gnu -Wl,--eh-frame-hdr \
-		$< -Wl,--as-needed $(UNWINDER) -lpthread -lm -ldl -lc
+		$(or $(OLD),$<) -Wl,--as-needed $(UNWINDER) $(LIBS)
+	$(if $(GLIBC),@$(NM) -D -u --with-symbol-versions $@ | awk -v most=$(GLIBC) '$(number) \
+		/@GLIBC_2/ && number($$NF) > number(most) { print "wharf: newer than glibc " most ": " $$NF; bad = 1 } \
+		END { exit bad }' >&2)
 
 $(OUT)/$(SO).debug: $(OUT)/wharf.unstripped
 	$(OBJCOPY) --only-keep-debug $< $@
@@ -244,4 +275,4 @@ clean:
 ## help       this list
 help:
 	@sed -n 's/^## /  make /p' Makefile
-	@echo "  Variables: TARGET CROSS_TARGETS CARGO CC CXX CFLAGS LDFLAGS RUSTFLAGS OUT PREFIX LIBDIR INCDIR DESTDIR"
+	@echo "  Variables: TARGET GLIBC CROSS_TARGETS CARGO CC CXX CFLAGS LDFLAGS RUSTFLAGS OUT PREFIX LIBDIR INCDIR DESTDIR"

@@ -17,7 +17,7 @@ mod figures;
 use std::collections::BTreeMap;
 
 use figures::rows::{ROWS, Row};
-use figures::{Bench, Figures};
+use figures::{Bench, Figures, targets};
 use support::have_tool;
 
 /// The hosts of a round, with their arguments.
@@ -114,7 +114,7 @@ fn figures_of_a_release() {
     timed(&bench, &mut rounds, count);
     add(&mut rounds, "", bench.counted());
     println!("\n| {count} rounds | min | median | plain | target |\n|---|---:|---:|---:|---|");
-    let missed = ROWS.iter().filter(|row| !print(row, &rounds)).count();
+    let missed = ROWS.iter().filter(|row| !print(row, &rounds)).count() + targets::print();
     println!(
         "\n{missed} targets missed. Load average before {before}, after {}: at more than 1 or 2, others",
         load()

@@ -1,6 +1,8 @@
 //! Figures: what the hosts of `c_host/bench` measure, and what valgrind counts in them.
 
 pub mod rows;
+#[allow(dead_code, reason = "made for the bench")]
+pub mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
@@ -56,8 +58,7 @@ impl Bench {
     pub fn counted(&self) -> Figures {
         let mut all = self.idle_threads(1000);
         all.extend(COUNTS.iter().flat_map(|(host, what)| self.run(host, &[what])));
-        let library = std::fs::metadata(&self.workshop.library).expect("the library is there");
-        all.insert("file".to_string(), library.len() as f64 / 1024.0);
+        all.insert("file".to_string(), self.kib_of_library());
         if can_use("valgrind") {
             all.insert("instructions".to_string(), self.instructions_of_call());
             let [shared, control] = self.lines_shared();
@@ -69,6 +70,11 @@ impl Bench {
             assert!(right, "the counter of {name} does not count: {:?}, not {known:?}", all.get(name));
         }
         all
+    }
+
+    fn kib_of_library(&self) -> f64 {
+        let library = std::fs::metadata(&self.workshop.library).expect("the library is there");
+        library.len() as f64 / 1024.0
     }
 
     /// Builds the host `c_host/bench/NAME.c`, or `NAME.cpp`.
@@ -97,9 +103,10 @@ impl Bench {
         self.workshop.build(&source).unwrap_or_else(|why| panic!("bench_{name} does not compile:\n{why}"))
     }
 
-    /// A host with its arguments, under a tool if one is named.
+    /// A host with its arguments, under a tool if one is named; of an emulator these are options.
     fn command(&self, tool: &[&str], host: &str, args: &[&str]) -> Command {
-        let words: Vec<PathBuf> = tool.iter().map(PathBuf::from).chain([self.build(host)]).collect();
+        let words = self.workshop.target.runner.iter().chain(tool);
+        let words: Vec<PathBuf> = words.map(PathBuf::from).chain([self.build(host)]).collect();
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).args(args).env("WHARF_LIB", &self.workshop.library);
         command.env("SCENARIO_DIR", &self.workshop.dir).env("LC_ALL", "C");
@@ -122,19 +129,27 @@ impl Bench {
 
     /// Instructions per turn of a loop of `bench_calls`, by the difference of two runs.
     fn instructions_of_loop(&self, name: &str) -> f64 {
-        const TURNS: [u32; 2] = [1000, 11000];
-        let [short, long] = TURNS.map(|turns| {
-            let tool = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"];
-            let mut command = self.command(&tool, "calls", &["loop", name, &turns.to_string()]);
+        // An emulator writes a line for each.
+        let more = if self.workshop.target.runner.is_empty() { 10000 } else { 1000 };
+        let [short, long] = [1000, 1000 + more].map(|turns: u32| {
+            let mut command = self.command(self.counter(), "calls", &["loop", name, &turns.to_string()]);
             let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
             let text = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{command:?}: {}\n{text}", output.status);
-            let collected =
-                text.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok());
-            collected.unwrap_or_else(|| panic!("{command:?}: no count\n{text}"))
+            let count = collected(&text).filter(|_| output.status.success());
+            count.unwrap_or_else(|| {
+                panic!("{command:?}: {}\n{}", output.status, &text[..text.len().min(4096)])
+            })
         });
-        let [short, long]: [f64; 2] = [short, long];
-        (long - short) / f64::from(TURNS[1] - TURNS[0])
+        (long - short) / f64::from(more)
+    }
+
+    /// What counts the instructions of a host: callgrind, or the emulator, which notes each block of code that it enters,
+    /// here of one instruction.
+    fn counter(&self) -> &'static [&'static str] {
+        match self.workshop.target.runner {
+            [] => &["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"],
+            _ => &["-singlestep", "-d", "exec,nochain"],
+        }
     }
 
     /// Instructions of a warm call: what the loop takes more than with a plain function pointer.
@@ -192,6 +207,13 @@ impl Bench {
             shared(one, other).union(&shared(other, one)).count()
         })
     }
+}
+
+/// The instructions that a run took, by what its counter wrote.
+fn collected(text: &str) -> Option<f64> {
+    let sum = text.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok());
+    sum.or_else(|| Some(text.lines().filter(|line| line.starts_with("Trace ")).count() as f64))
+        .filter(|sum| *sum > 0.0)
 }
 
 const LINE_BYTES: u64 = 64;

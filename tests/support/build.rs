@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
 use super::head::{Source, With};
-use super::target::target;
+use super::target::{Target, target};
 use super::{root, shown, target_dir};
 
 /// What every host is compiled with. There is no library here: hosts open it.
@@ -29,6 +29,8 @@ const FLAGS: &[&str] = &[
 pub struct Workshop {
     /// The library under test.
     pub library: PathBuf,
+    /// What it and the hosts are compiled for.
+    pub target: &'static Target,
     /// Where the built hosts stand.
     pub dir: PathBuf,
     /// What the hosts are compiled with beside what all are.
@@ -46,17 +48,26 @@ impl Workshop {
     pub fn open_variant(name: &str, flags: &'static [&'static str]) -> Result<Workshop, String> {
         let library = match std::env::var_os("WHARF_LIB") {
             Some(path) => PathBuf::from(path),
-            None => make_lib()?.join("libwharf.so.0"),
+            None => make_lib()?,
         };
-        let library =
-            fs::canonicalize(&library).map_err(|error| format!("{}: {error}", library.display()))?;
-        let dir = target_dir().join(target().suffixed(name));
+        Workshop::of(target(), &library, name, flags)
+    }
+
+    /// The same for any target, and a library that is there.
+    pub fn of(
+        target: &'static Target,
+        library: &Path,
+        name: &str,
+        flags: &'static [&'static str],
+    ) -> Result<Workshop, String> {
+        let library = fs::canonicalize(library).map_err(|error| format!("{}: {error}", library.display()))?;
+        let dir = target_dir().join(target.suffixed(name));
         fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
         let headers = ["include", "c_host", "c_host/scenarios", "c_host/plugins"]
             .iter()
             .flat_map(|dir| headers_in(&root().join(dir)))
             .max();
-        Ok(Workshop { library, dir, flags, headers })
+        Ok(Workshop { library, target, dir, flags, headers })
     }
 
     /// Builds the host of a scenario, and the libraries that it brings.
@@ -101,7 +112,7 @@ impl Workshop {
         last: &[String],
     ) -> Result<(), String> {
         let cpp = files.iter().any(|file| file.extension().is_some_and(|end| end == "cpp"));
-        let mut command = compiler(cpp);
+        let mut command = compiler_of(self.target, cpp);
         command
             .current_dir(root())
             .args(FLAGS)
@@ -131,9 +142,13 @@ impl Workshop {
 /// The C or C++ compiler: the target's; for this machine what `CC` or `CXX` names, as for make, else what the `cc`
 /// package finds.
 pub fn compiler(cpp: bool) -> Command {
-    if !target().tools.is_empty() {
-        let mut command = Command::new(format!("{}{}", target().tools, if cpp { "g++" } else { "gcc" }));
-        command.args(target().flags);
+    compiler_of(target(), cpp)
+}
+
+fn compiler_of(target: &Target, cpp: bool) -> Command {
+    if !target.tools.is_empty() {
+        let mut command = Command::new(format!("{}{}", target.tools, if cpp { "g++" } else { "gcc" }));
+        command.args(target.flags);
         return command;
     }
     // `cc` is made for build scripts, which cargo tells these.
@@ -157,7 +172,7 @@ pub fn takes_flag(flag: &str) -> bool {
     child.wait().is_ok_and(|status| status.success()) && written
 }
 
-/// The directory of what `make lib` builds, which has been done then.
+/// The library that `make lib` builds, which has been done then.
 fn make_lib() -> Result<PathBuf, String> {
     let of_target = format!("TARGET={}", target().name);
     let output = Command::new("make").args(["-s", "lib", &of_target]).current_dir(root()).output();
@@ -165,7 +180,7 @@ fn make_lib() -> Result<PathBuf, String> {
     if !output.status.success() {
         return Err(format!("make -s lib failed:\n{}", String::from_utf8_lossy(&output.stderr)));
     }
-    Ok(root().join("target").join(target().suffixed("wharf")))
+    Ok(target().library())
 }
 
 fn headers_in(dir: &Path) -> Vec<SystemTime> {

@@ -1,6 +1,9 @@
 //! Which CPU and libc the hosts are compiled for, and what runs them: this machine's, or what `WHARF_TARGET` names.
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
+
+use super::root;
 
 type Reasons = &'static [(&'static str, &'static str)];
 
@@ -53,7 +56,7 @@ pub struct Target {
     pub cannot: &'static [Reasons],
 }
 
-const TARGETS: [Target; 5] = [
+pub static TARGETS: [Target; 5] = [
     Target {
         name: "aarch64-unknown-linux-gnu",
         arch: "aarch64",
@@ -310,6 +313,11 @@ impl Target {
         let lacked = self.lacks.iter().find(|(what, _)| needs.iter().any(|need| need == what));
         let cannot = self.cannot.iter().copied().flatten().find(|(front, _)| scenario.starts_with(front));
         lacked.or(cannot).map(|(_, why)| *why)
+    }
+
+    /// Where `make lib` puts its library.
+    pub fn library(&self) -> PathBuf {
+        root().join("target").join(self.suffixed("wharf")).join("libwharf.so.0")
     }
 
     /// What its own part of a directory or file's name is.
