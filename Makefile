@@ -163,8 +163,8 @@ MACOS_DIR  := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)/macos
 RUST_LLD   = $(firstword $(wildcard $(shell rustc --print sysroot)/lib/rustlib/*/bin/rust-lld))
 LIBSYSTEM  = $(firstword $(wildcard $(shell $(PYTHON) -c 'import ziglang; print(ziglang.__path__[0])' 2>/dev/null)/lib/libc/darwin/libSystem.tbd))
 PYTHON    ?= python3
-LLVM_NM   ?= $(firstword $(shell command -v llvm-nm llvm-nm-14))
-LLVM_OTOOL ?= $(firstword $(shell command -v llvm-otool llvm-otool-14))
+LLVM_NM   ?= $(shell command -v llvm-nm || command -v llvm-nm-14)
+LLVM_OTOOL ?= $(shell command -v llvm-otool || command -v llvm-otool-14)
 
 ## check-macos  type-checks and links the library for macOS, and looks at what came out; nothing is run
 check-macos: check-macos-x86_64 check-macos-aarch64

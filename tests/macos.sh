@@ -26,7 +26,7 @@ echo '_wharf_*' > "$out/exports"
 sed -n 's/^pub .*fn \(wharf_[a-z_]*\).*/_\1/p' src/ffi/*.rs | sort -u > "$out/wanted"
 roots=$(sed 's/^/-u /' "$out/wanted" | tr '\n' ' ')
 # shellcheck disable=SC2086 # One word each.
-"$LD" -flavor darwin -arch "$arch" -platform_version macos "$macos" "$macos" -dylib -dead_strip $roots \
+"$LD" -flavor darwin -arch "$arch" -platform_version macos "$macos" "$macos" -dylib -dead_strip -fixup_chains $roots \
     -install_name @rpath/libwharf.0.dylib -current_version "$version" -compatibility_version "${version%.*}" \
     -exported_symbols_list "$out/exports" -o "$dylib" "$dir/cargo/$target/debug/libwharf.a" "$out/libSystem.tbd"
 

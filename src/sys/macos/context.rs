@@ -133,19 +133,19 @@ unsafe fn reset_state(state: usize) {
     unsafe { *(state as *mut u32) &= !BRANCH_TYPE };
 }
 
-/// Whether the system called the handler, and not another handler of the host's: it was called from `_sigtramp`.
+/// Whether the system called the handler, and not another handler of the host's: it was called from the library that
+/// `_sigtramp` is in, which on AArch64 has no name to the outside.
 pub(crate) fn is_from_system(delivery: &Delivery) -> bool {
-    /// More than it has.
-    const BYTES: usize = 256;
     unsafe extern "C" {
-        fn _sigtramp();
+        /// In that library, too.
+        fn longjmp();
     }
     #[cfg(target_arch = "x86_64")]
     // SAFETY: the stack pointer at the handler's start.
     let caller = unsafe { *(delivery.sp as *const usize) };
     #[cfg(target_arch = "aarch64")]
     let caller = crate::arch::strip(delivery.return_address);
-    caller.wrapping_sub(_sigtramp as *const () as usize) < BYTES
+    super::maps::are_together(caller, longjmp as *const () as usize)
 }
 
 /// Moves nothing: what calls the handler keeps addresses in that frame which nobody else can tell. The host's handler

@@ -109,6 +109,12 @@ fn loaded_at(addr: usize, text: &mut [u8]) -> Option<Mapping> {
     Some(Mapping { lo, hi, offset: 0, readable: true, code: true, path: 0..path.len() })
 }
 
+/// Whether two places are in the same file's code.
+pub(super) fn are_together(one: usize, other: usize) -> bool {
+    let header = |addr: usize| image_below(addr).map(|image| image.header);
+    header(one).is_some_and(|of_one| header(other) == Some(of_one))
+}
+
 /// The image with the highest header that is not above `addr`.
 fn image_below(addr: usize) -> Option<Image> {
     let images = IMAGES.load(Ordering::Relaxed) as *const Images;

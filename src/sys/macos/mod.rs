@@ -1,7 +1,7 @@
 //! macOS 11 and later. What Linux's file of the same name promises holds here too, but for what is told otherwise.
 //!
 //! Type-checked and linked, never run. What is private to the system's own libraries and used here all the same, since
-//! nothing public does it: `__ulock_wait`, `__ulock_wake`, the functions without cancellation, `_sigtramp`'s name, and
+//! nothing public does it: `__ulock_wait`, `__ulock_wake`, the functions without cancellation, `__pthread_kill`,
 //! `PROC_PIDTHREADID64INFO`.
 
 mod context;
