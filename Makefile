@@ -164,6 +164,7 @@ RUST_LLD   = $(firstword $(wildcard $(shell rustc --print sysroot)/lib/rustlib/*
 LIBSYSTEM  = $(firstword $(wildcard $(shell $(PYTHON) -c 'import ziglang; print(ziglang.__path__[0])' 2>/dev/null)/lib/libc/darwin/libSystem.tbd))
 PYTHON    ?= python3
 LLVM_NM   ?= $(shell command -v llvm-nm || command -v llvm-nm-14)
+LLVM_OBJDUMP ?= $(shell command -v llvm-objdump || command -v llvm-objdump-14)
 LLVM_OTOOL ?= $(shell command -v llvm-otool || command -v llvm-otool-14)
 
 ## check-macos  type-checks and links the library for macOS, and looks at what came out; nothing is run
@@ -174,8 +175,8 @@ check-macos-%: FORCE
 	[ -d "$$(rustc --print target-libdir --target $*-apple-darwin)" ] || lack "Rust's $*-apple-darwin" "rustup target add $*-apple-darwin"; \
 	[ -n "$(RUST_LLD)" ] || lack rust-lld "a toolchain of rustup's"; \
 	[ -n "$(LIBSYSTEM)" ] || lack ziglang "pip install ziglang, and PYTHON=... if it is another's"; \
-	[ -n "$(LLVM_NM)" ] && [ -n "$(LLVM_OTOOL)" ] || lack llvm-otool "apt-get install llvm-14"
-	@CARGO='$(CARGO)' LD='$(RUST_LLD)' STUBS='$(LIBSYSTEM)' NM='$(LLVM_NM)' OTOOL='$(LLVM_OTOOL)' \
+	[ -n "$(LLVM_NM)" ] && [ -n "$(LLVM_OBJDUMP)" ] && [ -n "$(LLVM_OTOOL)" ] || lack llvm-otool "apt-get install llvm-14"
+	@CARGO='$(CARGO)' LD='$(RUST_LLD)' STUBS='$(LIBSYSTEM)' NM='$(LLVM_NM)' OBJDUMP='$(LLVM_OBJDUMP)' OTOOL='$(LLVM_OTOOL)' \
 		sh tests/macos.sh $* $(VERSION) $(MACOS_VERSION) '$(MACOS_DIR)'
 
 # A plugin in Rust, built in a place of its own: it has other features than the library.

@@ -39,6 +39,16 @@ for section in __unwind_info __eh_frame; do
     "$OTOOL" -l "$dylib" | grep -q "sectname $section" || wrong "no $section"
 done
 "$OTOOL" -tV "$dylib" > "$out/code"
+# The switch: in one piece, each of its functions with unwind information of its own.
+set -- ___morestack ___wharf_call_here ___wharf_switch_end
+# The end may be the next function's start.
+"$NM" -n "$dylib" | sed 's/.* . //' | grep -A3 -x "$1" | tr '\n' ' ' | grep -qE "^$1 $2 ([^ ]+ )?$3 " ||
+    wrong "the switch is in pieces"
+"$OBJDUMP" --macho --unwind-info "$dylib" > "$out/unwind"
+for name in "$1" "$2"; do
+    addr=$("$NM" "$dylib" | sed -n "s/^0*\([0-9a-f]*\) t $name\$/\1/p")
+    grep "offset=0x0*$addr, " "$out/unwind" | grep -qv 'encoding=0x00000000' || wrong "$name cannot be unwound"
+done
 code() {
     sed -n "/^$1:/,/^_[A-Za-z]/p" "$out/code"
 }

@@ -119,8 +119,6 @@ global_asm!(
     "call rax",
     "jmp 2b",
     elf_or_macho!("wharf_switch_end __morestack", "wharf_switch_end ___morestack"),
-    // One piece, which no linker takes apart.
-    elf_or_macho!("", ".alt_entry ___wharf_call_here"),
     elf_or_macho!("wharf_switch __wharf_call_here", "wharf_switch ___wharf_call_here"),
     "mov rax, rdi",
     "mov rdi, rsi",
@@ -130,6 +128,7 @@ global_asm!(
     elf_or_macho!("wharf_switch_end __wharf_call_here", "wharf_switch_end ___wharf_call_here"),
     elf_or_macho!(".globl __wharf_switch_end", ".globl ___wharf_switch_end"),
     elf_or_macho!(".hidden __wharf_switch_end", ".private_extern ___wharf_switch_end"),
+    // Of one piece with what is before it, whatever the linker leaves out.
     elf_or_macho!("", ".alt_entry ___wharf_switch_end"),
     elf_or_macho!("__wharf_switch_end:", "___wharf_switch_end:"),
     ".popsection",

@@ -20,8 +20,8 @@ impl SelfReference {
 
 /// Whether the host's libc is ours too: there is one.
 pub(crate) fn shares_host_libc() -> bool {
-    // Reading the initialiser's address keeps it in the library.
-    !core::hint::black_box(&raw const ASK_AT_LOAD).is_null()
+    // Reading its address keeps the initialiser in the library.
+    !core::hint::black_box(at_load as *const ()).is_null()
 }
 
 #[used]
