@@ -45,7 +45,7 @@ LOCK := $(if $(shell command -v flock),flock $(OUT)/lock)
 LIBRARIES := $(OUT)/$(SO) $(OUT)/$(SO).debug $(OUT)/libwharf.so $(OUT)/libwharf.a
 
 .DELETE_ON_ERROR:
-.PHONY: lib libraries demo test test-cross test-musl lint check model bench soak header install uninstall clean help FORCE
+.PHONY: lib libraries demo test test-cross test-musl check-macos lint check model bench soak header install uninstall clean help FORCE
 .DEFAULT_GOAL := lib
 
 ## lib        the libraries: OUT/libwharf.so.0, libwharf.so, libwharf.so.0.debug, libwharf.a
@@ -209,6 +209,29 @@ MUSL_TARGET := $(shell uname -m)-unknown-linux-musl
 test-musl:
 	$(MAKE) --no-print-directory lib TARGET=$(MUSL_TARGET)
 	WHARF_TARGET=$(MUSL_TARGET) $(CARGO) test -q --test scenarios -- --nocapture
+
+# Nothing here runs what was made for macOS: it is type-checked, linked, and looked at. The linker is rustc's own, and
+# ziglang has the list of what the system's library exports, with names of processors that this linker does not know.
+MACOS_VERSION := 11.0
+MACOS_DIR  := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)/macos
+RUST_LLD   = $(firstword $(wildcard $(shell rustc --print sysroot)/lib/rustlib/*/bin/rust-lld))
+LIBSYSTEM  = $(firstword $(wildcard $(shell $(PYTHON) -c 'import ziglang; print(ziglang.__path__[0])' 2>/dev/null)/lib/libc/darwin/libSystem.tbd))
+PYTHON    ?= python3
+LLVM_NM   ?= $(shell command -v llvm-nm || command -v llvm-nm-14)
+LLVM_OBJDUMP ?= $(shell command -v llvm-objdump || command -v llvm-objdump-14)
+LLVM_OTOOL ?= $(shell command -v llvm-otool || command -v llvm-otool-14)
+
+## check-macos  type-checks and links the library for macOS, and looks at what came out; nothing is run
+check-macos: check-macos-x86_64 check-macos-aarch64
+check-macos-%: FORCE
+	@$(need_cargo); $(call need,rustc,https://rustup.rs); \
+	lack() { echo "wharf: check-macos: $$1 is missing; to get it: $$2" >&2; exit 1; }; \
+	[ -d "$$(rustc --print target-libdir --target $*-apple-darwin)" ] || lack "Rust's $*-apple-darwin" "rustup target add $*-apple-darwin"; \
+	[ -n "$(RUST_LLD)" ] || lack rust-lld "a toolchain of rustup's"; \
+	[ -n "$(LIBSYSTEM)" ] || lack ziglang "pip install ziglang, and PYTHON=... if it is another's"; \
+	[ -n "$(LLVM_NM)" ] && [ -n "$(LLVM_OBJDUMP)" ] && [ -n "$(LLVM_OTOOL)" ] || lack llvm-otool "apt-get install llvm-14"
+	@CARGO='$(CARGO)' LD='$(RUST_LLD)' STUBS='$(LIBSYSTEM)' NM='$(LLVM_NM)' OBJDUMP='$(LLVM_OBJDUMP)' OTOOL='$(LLVM_OTOOL)' \
+		sh tests/macos.sh $* $(VERSION) $(MACOS_VERSION) '$(MACOS_DIR)'
 
 # A plugin in Rust, built in a place of its own: it has other features than the library.
 PLUGIN := c_host/plugins/rust

@@ -26,7 +26,11 @@ extern "C" {
 #endif
 
 /* The name that wharf_dl_open looks for when it is given none. */
+#ifdef __APPLE__
+#define WHARF_DL_NAME "libwharf.0.dylib"
+#else
 #define WHARF_DL_NAME "libwharf.so.0"
+#endif
 
 /* An open library. The program owns it; zeroed, it is closed. */
 typedef struct wharf_dl {

@@ -1,4 +1,4 @@
-//! AArch64, AAPCS64, ELF. Landing pads for BTI stand where code is jumped to; return addresses are stored
+//! AArch64, AAPCS64, ELF and Mach-O. Landing pads for BTI stand where code is jumped to; return addresses are stored
 //! unsigned, for `gogo` to find. x18 is the platform's.
 
 use super::{ON_SIGNAL, Regs};
@@ -7,6 +7,7 @@ use core::arch::{asm, global_asm, naked_asm};
 // ---- The TLS word ----------------------------------------------------------------------------
 
 /// What the word's descriptor answers, and what it holds.
+#[cfg(not(target_vendor = "apple"))]
 pub(super) fn tls_descriptor() -> (usize, usize) {
     let (offset, held): (usize, usize);
     // SAFETY: as `tls_word_addr`. A linker that knew the place of the word has left no descriptor:
@@ -32,6 +33,7 @@ pub(super) fn tls_descriptor() -> (usize, usize) {
 }
 
 /// The word at `offset` from the thread pointer; at 0 the address of the thread's module vector, or none.
+#[cfg(not(target_vendor = "apple"))]
 #[inline(always)]
 pub(super) fn tls_load(offset: usize) -> usize {
     let word: usize;
@@ -44,6 +46,7 @@ pub(super) fn tls_load(offset: usize) -> usize {
 ///
 /// # Safety
 /// None beyond the C ABI; `unsafe` because it is assembly.
+#[cfg(not(target_vendor = "apple"))]
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn tls_word_addr() -> *mut usize {
     naked_asm!(
@@ -75,8 +78,8 @@ pub(crate) unsafe extern "C" fn tls_word_addr() -> *mut usize {
 global_asm!(
     ".macro wharf_switch name",
     ".globl \\name",
-    ".hidden \\name",
-    ".type \\name,%function",
+    elf_or_macho!(".hidden \\name", ".private_extern \\name"),
+    elf_or_macho!(".type \\name,%function", ""),
     ".p2align 4",
     "\\name:",
     ".cfi_startproc",
@@ -115,10 +118,13 @@ global_asm!(
     ".endm",
     ".macro wharf_switch_end name",
     ".cfi_endproc",
-    ".size \\name, . - \\name",
+    elf_or_macho!(".size \\name, . - \\name", ""),
     ".endm",
-    ".pushsection .text.__morestack,\"ax\",%progbits",
-    "wharf_switch __morestack",
+    elf_or_macho!(
+        ".pushsection .text.__morestack,\"ax\",%progbits",
+        ".pushsection __TEXT,__text,regular,pure_instructions"
+    ),
+    elf_or_macho!("wharf_switch __morestack", "wharf_switch ___morestack"),
     "mov sp, x2",
     "mov x9, x0",
     "mov x0, x1",
@@ -131,16 +137,18 @@ global_asm!(
     "3:",
     "blr x9",
     "b 2b",
-    "wharf_switch_end __morestack",
-    "wharf_switch __wharf_call_here",
+    elf_or_macho!("wharf_switch_end __morestack", "wharf_switch_end ___morestack"),
+    elf_or_macho!("wharf_switch __wharf_call_here", "wharf_switch ___wharf_call_here"),
     "mov x9, x0",
     "mov x0, x1",
     "blr x9",
     "wharf_switch_back",
-    "wharf_switch_end __wharf_call_here",
-    ".globl __wharf_switch_end",
-    ".hidden __wharf_switch_end",
-    "__wharf_switch_end:",
+    elf_or_macho!("wharf_switch_end __wharf_call_here", "wharf_switch_end ___wharf_call_here"),
+    elf_or_macho!(".globl __wharf_switch_end", ".globl ___wharf_switch_end"),
+    elf_or_macho!(".hidden __wharf_switch_end", ".private_extern ___wharf_switch_end"),
+    // Of one piece with what is before it, whatever the linker leaves out.
+    elf_or_macho!("", ".alt_entry ___wharf_switch_end"),
+    elf_or_macho!("__wharf_switch_end:", "___wharf_switch_end:"),
     ".popsection",
 );
 
@@ -226,8 +234,8 @@ pub(super) unsafe extern "C" fn enter_signal() {
         ".cfi_offset x29, -16",
         ".cfi_offset x30, -8",
         "add x29, sp, #32",
-        "adrp x9, {ask}",
-        "ldr x9, [x9, :lo12:{ask}]",
+        elf_or_macho!("adrp x9, {ask}", "adrp x9, {ask}@PAGE"),
+        elf_or_macho!("ldr x9, [x9, :lo12:{ask}]", "ldr x9, [x9, {ask}@PAGEOFF]"),
         "mov x0, sp",
         "blr x9",
         // By x16 a jump may lead to a function's landing pad.

@@ -249,6 +249,8 @@ impl Regs {
     pub(crate) const PC: usize = 15;
     /// DWARF number of the register in which a call leaves the return address, if it is not on the stack.
     pub(crate) const LINK: Option<usize> = Some(14);
+    /// Bytes from a frame's record up to where the frame pointer points.
+    pub(crate) const RECORD_TO_FP: usize = 0;
     /// Names and numbers in the order in which Go prints them, and whether a function keeps it for its
     /// caller.
     #[rustfmt::skip]

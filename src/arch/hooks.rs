@@ -18,6 +18,7 @@ pub(crate) struct Hooks {
     pub(crate) release: Option<extern "C" fn(of: usize)>,
 }
 
+#[cfg(not(target_vendor = "apple"))]
 core::arch::global_asm!(
     ".weak __sanitizer_start_switch_fiber",
     ".weak __sanitizer_finish_switch_fiber",
@@ -37,6 +38,13 @@ core::arch::global_asm!(
     ".popsection",
 );
 
+/// Mach-O has no word for a function that may be in no library at all: there no sanitizer is told anything.
+#[cfg(target_vendor = "apple")]
+pub(crate) fn hooks() -> &'static Hooks {
+    &Hooks { start_switch: None, finish_switch: None, unpoison: None, acquire: None, release: None }
+}
+
+#[cfg(not(target_vendor = "apple"))]
 pub(crate) fn hooks() -> &'static Hooks {
     unsafe extern "C" {
         #[link_name = "__wharf_hooks"]

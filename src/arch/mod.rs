@@ -37,7 +37,6 @@
 //!
 //! The rest of wharf is written once, in Rust, above this file.
 
-use core::arch::global_asm;
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -67,8 +66,28 @@ macro_rules! cfi_switch {
     };
 }
 
+// What the assemblers of the two object formats call the same thing; and a symbol's name, before which Mach-O has `_`.
+#[cfg(not(target_vendor = "apple"))]
+#[allow(unused_macros, reason = "other CPUs know ELF alone")]
+macro_rules! elf_or_macho {
+    ($elf:literal, $macho:literal) => {
+        $elf
+    };
+}
+#[cfg(target_vendor = "apple")]
+macro_rules! elf_or_macho {
+    ($elf:literal, $macho:literal) => {
+        $macho
+    };
+}
+
 mod hooks;
 pub(crate) use hooks::*;
+
+#[cfg(target_vendor = "apple")]
+mod apple;
+#[cfg(target_vendor = "apple")]
+pub(crate) use apple::*;
 
 #[cfg_attr(target_arch = "x86_64", path = "x86_64.rs")]
 #[cfg_attr(target_arch = "x86", path = "x86.rs")]
@@ -80,14 +99,17 @@ mod cpu;
 pub(crate) use cpu::leave_by;
 #[cfg(target_arch = "arm")]
 pub(crate) use cpu::recall;
-pub(crate) use cpu::{Delivery, allow_misaligned, gogo, stack_pointer, strip, tls_word_addr};
+#[cfg(not(target_vendor = "apple"))]
+pub(crate) use cpu::tls_word_addr;
+pub(crate) use cpu::{Delivery, allow_misaligned, gogo, stack_pointer, strip};
 
 // ---- The TLS word ----------------------------------------------------------------------------
 //
 // A TLS descriptor, where the CPU has one: glibc puts the word into static TLS where there is room (two
-// instructions, no lock, no allocation), musl accepts it too. Initial-exec would not load on musl;
-// general-dynamic may allocate at the first touch, even in a signal handler.
-global_asm!(
+// instructions, no lock, no allocation), musl accepts it too. Initial-exec would not load on musl; general-dynamic
+// may allocate at the first touch, even in a signal handler. On Apple's systems: `apple`.
+#[cfg(not(target_vendor = "apple"))]
+core::arch::global_asm!(
     ".pushsection .tbss.wharf_tls_word,\"awT\",%nobits",
     ".p2align 3",
     ".globl __wharf_tls_word",
@@ -100,10 +122,12 @@ global_asm!(
 );
 
 /// The word's offset from the thread pointer where it is the same in every thread, else 0.
+#[cfg(not(target_vendor = "apple"))]
 static TLS_OFFSET: AtomicUsize = AtomicUsize::new(0);
 
 /// Looks whether the word lies in static TLS, where glibc and musl put it if they have room: its
 /// descriptor then holds the offset that the resolver answers. Before any thread is bound.
+#[cfg(not(target_vendor = "apple"))]
 pub(crate) fn tls_settle() {
     let (offset, held) = cpu::tls_descriptor();
     TLS_OFFSET.store(if offset == held { offset } else { 0 }, Ordering::Relaxed);
@@ -111,6 +135,7 @@ pub(crate) fn tls_settle() {
 
 /// The thread's TLS word, read anew each time: a volatile statement, so that no compiler keeps the
 /// value over a switch. `[sig]`
+#[cfg(not(target_vendor = "apple"))]
 #[inline(always)]
 pub(crate) fn tls_word() -> usize {
     if TLS_OFFSET.load(Ordering::Relaxed) != 0 {
@@ -122,6 +147,7 @@ pub(crate) fn tls_word() -> usize {
 
 /// As [`tls_word`] where it is one load, in static TLS; else the first word of the thread's control block,
 /// an even number: an address.
+#[cfg(not(target_vendor = "apple"))]
 #[inline(always)]
 pub(crate) fn tls_word_quickly() -> usize {
     cpu::tls_load(TLS_OFFSET.load(Ordering::Relaxed))
@@ -167,6 +193,7 @@ pub(crate) fn valgrind_forget_stack(number: usize) {
 }
 
 /// Whether valgrind runs us.
+#[cfg(not(target_vendor = "apple"))]
 pub(crate) fn is_in_valgrind() -> bool {
     const RUNNING_ON_VALGRIND: usize = 0x1001;
     cpu::valgrind([RUNNING_ON_VALGRIND, 0, 0, 0, 0, 0]) != 0

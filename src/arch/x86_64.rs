@@ -1,4 +1,4 @@
-//! x86-64, System V ABI, ELF.
+//! x86-64, System V ABI, ELF and Mach-O.
 
 use super::{ON_SIGNAL, Regs};
 use core::arch::{asm, global_asm, naked_asm};
@@ -6,6 +6,7 @@ use core::arch::{asm, global_asm, naked_asm};
 // ---- The TLS word ----------------------------------------------------------------------------
 
 /// What the word's descriptor answers, and what it holds.
+#[cfg(not(target_vendor = "apple"))]
 pub(super) fn tls_descriptor() -> (usize, usize) {
     let (offset, held): (usize, usize);
     // SAFETY: as `tls_word_addr`. A linker that knew the place of the word has left no descriptor:
@@ -30,12 +31,13 @@ pub(super) fn tls_descriptor() -> (usize, usize) {
     (offset, held)
 }
 
-/// The word at `offset` from the thread pointer; at 0 the control block's own address.
+/// The word at `offset` from the thread pointer; at 0 the control block's own address. On Apple's systems the thread
+/// pointer is the other segment register.
 #[inline(always)]
 pub(super) fn tls_load(offset: usize) -> usize {
     let word: usize;
     // SAFETY: reads a word of this thread.
-    unsafe { asm!("mov {}, fs:[{}]", out(reg) word, in(reg) offset) };
+    unsafe { asm!(elf_or_macho!("mov {}, fs:[{}]", "mov {}, gs:[{}]"), out(reg) word, in(reg) offset) };
     word
 }
 
@@ -43,6 +45,7 @@ pub(super) fn tls_load(offset: usize) -> usize {
 ///
 /// # Safety
 /// None beyond the C ABI; `unsafe` because it is assembly.
+#[cfg(not(target_vendor = "apple"))]
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn tls_word_addr() -> *mut usize {
     naked_asm!(
@@ -66,8 +69,8 @@ pub(crate) unsafe extern "C" fn tls_word_addr() -> *mut usize {
 global_asm!(
     ".macro wharf_switch name",
     ".globl \\name",
-    ".hidden \\name",
-    ".type \\name,@function",
+    elf_or_macho!(".hidden \\name", ".private_extern \\name"),
+    elf_or_macho!(".type \\name,@function", ""),
     ".p2align 4",
     "\\name:",
     ".cfi_startproc",
@@ -95,10 +98,13 @@ global_asm!(
     ".endm",
     ".macro wharf_switch_end name",
     ".cfi_endproc",
-    ".size \\name, . - \\name",
+    elf_or_macho!(".size \\name, . - \\name", ""),
     ".endm",
-    ".pushsection .text.__morestack,\"ax\",@progbits",
-    "wharf_switch __morestack",
+    elf_or_macho!(
+        ".pushsection .text.__morestack,\"ax\",@progbits",
+        ".pushsection __TEXT,__text,regular,pure_instructions"
+    ),
+    elf_or_macho!("wharf_switch __morestack", "wharf_switch ___morestack"),
     "mov rsp, rdx",
     "mov rax, rdi",
     "mov rdi, rsi",
@@ -112,17 +118,19 @@ global_asm!(
     "3:",
     "call rax",
     "jmp 2b",
-    "wharf_switch_end __morestack",
-    "wharf_switch __wharf_call_here",
+    elf_or_macho!("wharf_switch_end __morestack", "wharf_switch_end ___morestack"),
+    elf_or_macho!("wharf_switch __wharf_call_here", "wharf_switch ___wharf_call_here"),
     "mov rax, rdi",
     "mov rdi, rsi",
     "call rax",
     "xor eax, eax",
     "wharf_switch_back",
-    "wharf_switch_end __wharf_call_here",
-    ".globl __wharf_switch_end",
-    ".hidden __wharf_switch_end",
-    "__wharf_switch_end:",
+    elf_or_macho!("wharf_switch_end __wharf_call_here", "wharf_switch_end ___wharf_call_here"),
+    elf_or_macho!(".globl __wharf_switch_end", ".globl ___wharf_switch_end"),
+    elf_or_macho!(".hidden __wharf_switch_end", ".private_extern ___wharf_switch_end"),
+    // Of one piece with what is before it, whatever the linker leaves out.
+    elf_or_macho!("", ".alt_entry ___wharf_switch_end"),
+    elf_or_macho!("__wharf_switch_end:", "___wharf_switch_end:"),
     ".popsection",
 );
 

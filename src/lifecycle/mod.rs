@@ -333,7 +333,8 @@ extern "C" fn note_exit(_: *mut core::ffi::c_void) {
 
 // Runs before the library's exit functions are called off, as finalisers run last to first.
 #[used]
-#[unsafe(link_section = ".fini_array")]
+#[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".fini_array"))]
+#[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_term_func,mod_term_funcs"))]
 static AT_UNLOAD: extern "C" fn() = at_unload;
 
 /// A library that was started lazily and is unloaded stops first, whatever time that takes: no code

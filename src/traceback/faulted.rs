@@ -31,9 +31,10 @@ pub(crate) fn trace(regs: &Regs, link: Link<'_>, see: &mut dyn FnMut(Faulted) ->
             // Where it would return to, if it had called. A jump to nowhere stays what it was.
             let pc = at.pc() + usize::from(exact && area.maps.is_code(at.pc()));
             let mut code = || area.maps.code_from(at.pc());
+            let sp = at.regs.0[Regs::SP];
             let is_sigreturn =
-                exact && !at.exact && code().is_some_and(|code| code.starts_with(sys::SIGRETURN));
-            see(Faulted { pc, sp: at.regs.0[Regs::SP], is_sigreturn })
+                exact && !at.exact && code().is_some_and(|code| sys::context_at_return(code, sp).is_some());
+            see(Faulted { pc, sp, is_sigreturn })
         });
         is_lost |= matches!(end, End::Lost(_));
     });

@@ -24,22 +24,28 @@
 //! | `passed` | was a frame given up? |
 //! | `faulted` | what did a fault hit? |
 //! | `spare` | where to look from, outside the report? |
+//!
+//! `debug`, `image`, `more` and `symbols` know what an ELF file is; in their places `macho` has files that know Mach-O.
 
+#[cfg_attr(target_vendor = "apple", path = "macho/debug.rs")]
 mod debug;
 #[cfg(target_arch = "arm")]
 mod exidx;
 mod faulted;
+#[cfg_attr(target_vendor = "apple", path = "macho/image.rs")]
 mod image;
 mod lines;
 mod list;
 mod mappings;
 mod memory;
 mod modules;
+#[cfg_attr(target_vendor = "apple", path = "macho/more.rs")]
 mod more;
 mod passed;
 mod rows;
 mod sigreturn;
 mod spare;
+#[cfg_attr(target_vendor = "apple", path = "macho/symbols.rs")]
 mod symbols;
 mod unwind;
 

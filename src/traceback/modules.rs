@@ -175,6 +175,7 @@ impl Maps {
     }
 
     /// The file with a module's debug information, all of it, if that is not in its own file.
+    #[cfg(not(target_vendor = "apple"))]
     pub(super) fn debug_file(&mut self, module: usize) -> Option<&[u8]> {
         self.look_into(module, false)?.debug.bytes()
     }

@@ -10,9 +10,6 @@ use crate::sys;
 /// The registers that a return from the signal handler would restore, if `at` stands before the
 /// system call that does so.
 pub(super) fn interrupted(at: &Cursor, maps: &mut Maps, memory: &mut Memory) -> Option<Regs> {
-    if !maps.code_from(at.pc())?.starts_with(sys::SIGRETURN) {
-        return None;
-    }
-    let context = at.regs.0[Regs::SP].wrapping_add(sys::CONTEXT_AT_RETURN);
+    let context = sys::context_at_return(maps.code_from(at.pc())?, at.regs.0[Regs::SP])?;
     sys::registers(context, |addr| memory.word(addr))
 }

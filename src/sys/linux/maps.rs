@@ -1,6 +1,6 @@
 //! The process's mappings.
 
-use super::io::InFile;
+use crate::sys::InFile;
 use core::ops::Range;
 
 /// What the kernel says of a mapping.

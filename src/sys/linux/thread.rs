@@ -104,15 +104,19 @@ impl ErrnoGuard {
 
 impl Drop for ErrnoGuard {
     fn drop(&mut self) {
-        // SAFETY: errno is a word of this thread.
-        unsafe { *libc::__errno_location() = self.0 };
+        set_errno(self.0);
     }
 }
 
 /// The calling thread's errno. `[sig]`
 pub(crate) fn errno() -> i32 {
-    // SAFETY: as above.
+    // SAFETY: errno is a word of this thread.
     unsafe { *libc::__errno_location() }
+}
+
+pub(in crate::sys) fn set_errno(value: i32) {
+    // SAFETY: as above.
+    unsafe { *libc::__errno_location() = value };
 }
 
 /// Two words in the shape of libc's queue element. `remque(knot)` does `*(forw + 1 word) = back`,

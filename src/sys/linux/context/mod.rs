@@ -19,9 +19,14 @@ mod cpu;
 use core::ptr;
 
 use crate::arch::{Delivery, Regs};
-pub(crate) use cpu::{CONTEXT_AT_RETURN, SIGRETURN};
+use cpu::{CONTEXT_AT_RETURN, SIGRETURN};
 
 const WORD: usize = size_of::<usize>();
+
+/// Where the context is of a handler that is about to return, by this code and with this stack pointer.
+pub(crate) fn context_at_return(code: &[u8], sp: usize) -> Option<usize> {
+    code.starts_with(SIGRETURN).then(|| sp.wrapping_add(CONTEXT_AT_RETURN))
+}
 
 /// The registers that the context at `context` holds, whose words `word` reads.
 pub(crate) fn registers(context: usize, mut word: impl FnMut(usize) -> Option<usize>) -> Option<Regs> {
