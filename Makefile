@@ -7,9 +7,12 @@ CARGO   ?= cargo
 #   make lib TARGET=aarch64-unknown-linux-gnu
 TARGET  ?=
 CROSS   := $(if $(TARGET),$(patsubst riscv64gc-%,riscv64-%,$(patsubst armv7-%,arm-%,$(subst -unknown-,-,$(TARGET))))-)
-ifeq ($(TARGET),x86_64-unknown-linux-musl)
+UNWINDER := -lgcc_s
+ifneq ($(filter %-musl,$(TARGET)),)
+# What it is built with on a machine of another libc: `musl-tools` has no libgcc_s.
 CROSS   :=
 CC      := musl-gcc
+UNWINDER = $(OUT)/unwinder.a
 endif
 ifneq ($(CROSS),)
 CC      := $(CROSS)gcc
@@ -40,7 +43,7 @@ LOCK := $(if $(shell command -v flock),flock $(OUT)/lock)
 LIBRARIES := $(OUT)/$(SO) $(OUT)/$(SO).debug $(OUT)/libwharf.so $(OUT)/libwharf.a
 
 .DELETE_ON_ERROR:
-.PHONY: lib libraries demo test test-cross check-macos lint check model bench soak header install uninstall clean help FORCE
+.PHONY: lib libraries demo test test-cross test-musl check-macos lint check model bench soak header install uninstall clean help FORCE
 .DEFAULT_GOAL := lib
 
 ## lib        the libraries: OUT/libwharf.so.0, libwharf.so, libwharf.so.0.debug, libwharf.a
@@ -55,7 +58,7 @@ DEBIAN_RUST := apt-get install rustc-web cargo-web, or https://rustup.rs
 # $(call need,command,how to get it)
 need = command -v $(firstword $(1)) >/dev/null 2>&1 || \
 	{ echo "wharf: $(firstword $(1)) is missing; to get it: $(2)" >&2; exit 1; }
-need_cc    = $(call need,$(CC),$(if $(CROSS),apt-get install gcc-$(CROSS:-=),apt-get install gcc libc6-dev))
+need_cc    = $(call need,$(CC),apt-get install $(if $(filter musl-gcc,$(CC)),musl-tools,$(if $(CROSS),gcc-$(CROSS:-=),gcc libc6-dev)))
 need_tools = $(call need,$(NM),apt-get install binutils); \
 	$(call need,$(OBJCOPY),apt-get install binutils); \
 	$(call need,$(STRIP),apt-get install binutils); \
@@ -96,13 +99,22 @@ $(OUT)/wharf.map: Makefile
 	@mkdir -p $(@D)
 	@printf 'WHARF_0 {\n  global: wharf_*;\n  local: *;\n};\n' > $@
 
+# The unwinder that the Rust compiler brings asks the environment at its first use whether to log.
+$(OUT)/unwinder.a: Makefile
+	@mkdir -p $(@D)
+	echo 'char *no_variable(void) { return 0; }' | $(CC) -fPIC -xc -c - -o $(@D)/no_variable.o
+	$(OBJCOPY) --redefine-sym getenv=no_variable \
+		"$$(rustc --print sysroot)/lib/rustlib/$(TARGET)/lib/self-contained/libunwind.a" $@
+	$(AR) rsD $@ $(@D)/no_variable.o
+
 # Bound at load: no lazy resolver runs in a signal handler or in a report. Symbolic: wharf calls
-# itself, also where the program brings a second wharf.
-$(OUT)/wharf.unstripped: $(OUT)/wharf.o $(OUT)/wharf.map
+# itself, also where the program brings a second wharf. The table of frames that the unwinder looks for
+# is asked for, since musl-gcc, which replaces the compiler's own link options, does not ask for it.
+$(OUT)/wharf.unstripped: $(OUT)/wharf.o $(OUT)/wharf.map $(filter %.a,$(UNWINDER))
 	$(CC) -shared -o $@ $(LDFLAGS) -Wl,-soname,$(SO) -Wl,--version-script=$(OUT)/wharf.map \
 		-Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack -Wl,-z,defs -Wl,-Bsymbolic \
-		-Wl,--gc-sections -Wl,--build-id=sha1 -Wl,--hash-style=gnu \
-		$< -Wl,--as-needed -lgcc_s -lpthread -lm -ldl -lc
+		-Wl,--gc-sections -Wl,--build-id=sha1 -Wl,--hash-style=gnu -Wl,--eh-frame-hdr \
+		$< -Wl,--as-needed $(UNWINDER) -lpthread -lm -ldl -lc
 
 $(OUT)/$(SO).debug: $(OUT)/wharf.unstripped
 	$(OBJCOPY) --only-keep-debug $< $@
@@ -179,6 +191,13 @@ check-macos-%: FORCE
 	@CARGO='$(CARGO)' LD='$(RUST_LLD)' STUBS='$(LIBSYSTEM)' NM='$(LLVM_NM)' OBJDUMP='$(LLVM_OBJDUMP)' OTOOL='$(LLVM_OTOOL)' \
 		sh tests/macos.sh $* $(VERSION) $(MACOS_VERSION) '$(MACOS_DIR)'
 
+MUSL_TARGET := $(shell uname -m)-unknown-linux-musl
+
+## test-musl  the scenarios in hosts of musl's
+test-musl:
+	$(MAKE) --no-print-directory lib TARGET=$(MUSL_TARGET)
+	WHARF_TARGET=$(MUSL_TARGET) $(CARGO) test -q --test scenarios -- --nocapture
+
 # A plugin in Rust, built in a place of its own: it has other features than the library.
 PLUGIN := c_host/plugins/rust
 PLUGIN_DIR := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)/face
@@ -205,7 +224,7 @@ model:
 bench: lib
 	$(CARGO) test -q --test bench -- --ignored --nocapture
 
-## soak       what starts, stops, unloads, forks and ends, 100 times under load; takes hours
+## soak       what starts, stops, unloads, forks and ends, 100 times under load; takes an hour
 soak: lib
 	$(CARGO) test -q --test soak -- --ignored --nocapture
 
@@ -238,7 +257,7 @@ uninstall:
 
 ## clean      takes away what was built
 clean:
-	rm -rf $(OUT)/static $(OUT)/wharf.* $(OUT)/libwharf.* $(OUT)/demo $(OUT)/build $(OUT)/lock $(CARGO_DIR)
+	rm -rf $(OUT)/static $(OUT)/unwinder.a $(OUT)/no_variable.o $(OUT)/wharf.* $(OUT)/libwharf.* $(OUT)/demo $(OUT)/build $(OUT)/lock $(CARGO_DIR)
 	$(CARGO) clean -q
 
 ## help       this list

@@ -49,7 +49,7 @@ const LOAD: usize = 2;
 type Tally = BTreeMap<String, u64>;
 
 #[test]
-#[ignore = "takes hours: make soak"]
+#[ignore = "takes an hour: make soak"]
 fn soak() {
     let rounds = std::env::var("SOAK_ROUNDS").map_or(100, |rounds| rounds.parse().expect("a number"));
     use_two_processors();

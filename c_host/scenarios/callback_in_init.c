@@ -15,7 +15,7 @@
  * args: panic
  * status: signal SIGABRT
  * stderr~ ^panic: BOOM\n\ngoroutine [1-9]
- * frames: boom wharf_call plugin_init open_plugin main
+ * frames: boom wharf_call plugin_init <libc> open_plugin main
  */
 #include "scenario.h"
 

@@ -4,6 +4,7 @@
  * status: signal SIGABRT
  * stderr~ ^panic: B\n
  * stderr!~ deferred
+ * needs: makecontext()
  */
 #include "scenario.h"
 

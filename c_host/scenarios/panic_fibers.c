@@ -3,6 +3,7 @@
  * when the fibers take turns in the middle of their callbacks.
  * source: SCENARIOS O10, O16; Go issue 62440
  * stdout: OK
+ * needs: makecontext()
  * case malloced
  * args: malloced
  * case local

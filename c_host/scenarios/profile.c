@@ -3,6 +3,7 @@
  * source: Go TestCgoPprofCallback, TestCgoPprofThread, TestCgoCallbackPprof, TestCgoCCodeSIGPROF
  * cflags: -fno-pie -no-pie
  * stdout: OK
+ * needs: backtrace()
  */
 #include <execinfo.h>
 #include <signal.h>

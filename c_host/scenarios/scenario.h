@@ -4,7 +4,9 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +43,17 @@ static inline void check_eq(const char *file, int line, const char *what, long l
 }
 
 /* ---- the library ---- */
+
+/* Opens a file in a namespace of its own; `needs: dlmopen()`. */
+static inline UNUSED void *open_apart(const char *file)
+{
+#ifdef LM_ID_NEWLM
+    return dlmopen(LM_ID_NEWLM, file, RTLD_NOW);
+#else
+    fprintf(stderr, "%s: this libc has one namespace\n", file);
+    return NULL;
+#endif
+}
 
 /* Opens the library, RTLD_LOCAL; returns its handle. */
 static inline void *load_wharf(void)
@@ -93,6 +106,11 @@ static inline UNUSED void cut_emulator(char *text)
     if (more != NULL)
         *more = '\0';
 }
+
+/* Older headers have no name for the thread that a timer's signal goes to. */
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
 
 /* SIGILL. */
 static inline void illegal_instruction(void)
@@ -194,19 +212,24 @@ static inline long map_count(void)
     return lines_of("/proc/self/maps");
 }
 
-/* A figure of a file in /proc, as "Threads" in /proc/self/status. */
+/* A figure of a file in /proc, as "Threads" in /proc/self/status. Takes nothing from the heap, which may be at a limit. */
 static inline long figure(const char *path, const char *name)
 {
-    FILE *file = fopen(path, "r");
-    CHECK(file != NULL);
-    char line[256];
+    char text[8192];
+    size_t length = 0;
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    CHECK(file >= 0);
+    for (ssize_t more; (more = read(file, text + length, sizeof text - 1 - length)) > 0;)
+        length += (size_t)more;
+    close(file);
+    text[length] = '\0';
     long value = -1;
-    size_t length = strlen(name);
-    while (fgets(line, sizeof line, file) != NULL) {
-        if (strncmp(line, name, length) == 0 && line[length] == ':')
-            value = atol(line + length + 1);
+    size_t name_length = strlen(name);
+    for (char *line = text; line != NULL; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, name, name_length) == 0 && line[name_length] == ':')
+            value = atol(line + name_length + 1);
     }
-    fclose(file);
     CHECK(value >= 0);
     return value;
 }
@@ -227,6 +250,21 @@ static inline void wait_until_threads(long left)
 {
     for (int i = 0; i < 200000 && thread_count() > left; i++)
         usleep(100);
+}
+
+/* Runs fn, which ends its thread by a system call of its own, on a thread. */
+static inline UNUSED void on_raw_thread(thread_fn fn, void *arg)
+{
+    long before = thread_count();
+    pthread_t thread = spawn(0, fn, arg);
+#ifdef __GLIBC__
+    (void)before;
+    join(thread);
+#else
+    /* What others join by is written by their own end of a thread alone. */
+    (void)thread;
+    wait_until_threads(before);
+#endif
 }
 
 /* Whether the host's first argument is this one: a case's name. */

@@ -3,6 +3,7 @@
  * leads to the stack that the call came from.
  * source: Go TestStackSwitchCallback (issue 62440)
  * stdout: OK
+ * needs: makecontext()
  */
 #include <sys/mman.h>
 #include <ucontext.h>

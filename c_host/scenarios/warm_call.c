@@ -15,13 +15,10 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
+#include "libc_heap.h"
 #include "scenario.h"
 
 /* The host's own allocator, which the library uses, too: counts. */
-extern void *__libc_malloc(size_t bytes);
-extern void *__libc_calloc(size_t count, size_t bytes);
-extern void *__libc_realloc(void *old, size_t bytes);
-extern void *__libc_memalign(size_t align, size_t bytes);
 static __thread volatile long allocations;
 
 void *malloc(size_t bytes)
@@ -111,7 +108,7 @@ int main(UNUSED int argc, char **argv)
         without_system_calls(NULL);
     warm_up();
     if (is_case(argv, "thread"))
-        on_thread(without_system_calls, NULL);
+        on_raw_thread(without_system_calls, NULL);
     if (is_case(argv, "allocations")) {
         on_thread(first_call, NULL);
         puts("OK");

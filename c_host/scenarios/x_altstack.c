@@ -279,7 +279,7 @@ static void storm(UNUSED void *arg)
     memset(&event, 0, sizeof event);
     event.sigev_notify = SIGEV_THREAD_ID;
     event.sigev_signo = SIGUSR2;
-    event._sigev_un._tid = gettid();
+    event.sigev_notify_thread_id = gettid();
     timer_t timer;
     CHECK_EQ(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
     struct itimerspec times = {{0, 23000}, {0, 23000}};

@@ -37,10 +37,12 @@ static void say_if(int good)
 /* With WHARF_ESYS, errno belongs to the answer. */
 static void say_errno(int status)
 {
-    const char *reason = strerrorname_np(errno);
+    int reason = errno;
     say_status(status);
-    if (status == WHARF_ESYS)
-        snprintf(answer, sizeof answer, "ESYS %s", reason != NULL ? reason : "?");
+    if (status == WHARF_ESYS && (reason == EBADF || reason == ENOSPC))
+        say(reason == EBADF ? "ESYS EBADF" : "ESYS ENOSPC");
+    else if (status == WHARF_ESYS)
+        snprintf(answer, sizeof answer, "ESYS %d", reason);
 }
 
 static int ran;
@@ -367,7 +369,7 @@ static void describe_end(int status, int report)
     else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM)
         say("hang");
     else if (WIFSIGNALED(status))
-        snprintf(answer, sizeof answer, "SIG%s", sigabbrev_np(WTERMSIG(status)));
+        snprintf(answer, sizeof answer, "signal %d", WTERMSIG(status));
     else
         snprintf(answer, sizeof answer, "exit %d", WEXITSTATUS(status));
     if (WIFEXITED(status))

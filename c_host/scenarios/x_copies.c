@@ -6,6 +6,7 @@
  * static: x_copies_plugin.c
  * stdout: OK
  * timeout: 60
+ * needs: dlmopen()
  * case which
  * args: which
  * case apart
@@ -82,8 +83,8 @@ static void open_all(void)
     open_copy(0, dlopen(file, RTLD_NOW | RTLD_LOCAL), "wharf_get_api");
     open_copy(1, dlopen(copied, RTLD_NOW | RTLD_LOCAL), "wharf_get_api");
     if (handles[2] == NULL) {
-        open_copy(2, dlmopen(LM_ID_NEWLM, file, RTLD_NOW), "wharf_get_api");
-        open_copy(3, dlmopen(LM_ID_NEWLM, file, RTLD_NOW), "wharf_get_api");
+        open_copy(2, open_apart(file), "wharf_get_api");
+        open_copy(3, open_apart(file), "wharf_get_api");
     }
     open_copy(4, dlopen(inside, RTLD_NOW | RTLD_LOCAL), "plugin_api");
     CHECK_EQ(unlink(copied), 0);

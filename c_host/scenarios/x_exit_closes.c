@@ -4,10 +4,13 @@
  * stdout: OK
  * timeout: 20
  * case closed_in_handler
+ * needs: dlclose()
  * args: closed_in_handler
  * case namespace
+ * needs: dlmopen()
  * args: namespace
  * case namespace_closed
+ * needs: dlmopen()
  * args: namespace_closed
  */
 #include "scenario.h"
@@ -40,7 +43,7 @@ static void close_it(void)
 
 static void load_into_namespace(void)
 {
-    handle = dlmopen(LM_ID_NEWLM, getenv("WHARF_LIB"), RTLD_NOW);
+    handle = open_apart(getenv("WHARF_LIB"));
     CHECK(handle != NULL);
     const wharf_api *(*get_api)(uint32_t) = (const wharf_api *(*)(uint32_t))dlsym(handle, "wharf_get_api");
     CHECK(get_api != NULL);

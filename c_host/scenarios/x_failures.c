@@ -13,6 +13,7 @@
  * case for_ever_without_panics
  * args: for_ever_without_panics
  */
+#include "libc_heap.h"
 #include "scenario.h"
 
 #include <fcntl.h>
@@ -65,10 +66,6 @@ static int fails(const char *what, const void *from, int error)
         void *symbol = dlsym(RTLD_NEXT, fn_name);       \
         memcpy(&real, &symbol, sizeof real);            \
     }
-
-void *__libc_malloc(size_t bytes);
-void *__libc_calloc(size_t count, size_t bytes);
-void *__libc_realloc(void *block, size_t bytes);
 
 void *malloc(size_t bytes)
 {
@@ -372,7 +369,9 @@ static void *meet(UNUSED void *arg)
 static void settle_libc(void)
 {
     pthread_t threads[BESIDE];
+#ifdef M_ARENA_MAX
     CHECK_EQ(mallopt(M_ARENA_MAX, 1), 1);
+#endif
     CHECK_EQ(pthread_barrier_init(&all_here, NULL, BESIDE), 0);
     for (int i = 0; i < BESIDE; i++)
         threads[i] = spawn(0, meet, NULL);

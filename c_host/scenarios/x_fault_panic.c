@@ -64,6 +64,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "libc_heap.h"
 #include "scenario.h"
 
 static volatile int never;
@@ -248,6 +249,16 @@ static void scopes(void)
 
 /* ---- text, state ---- */
 
+/* A libc that has no tables ends every trace where the thread begins. */
+static int is_whole(const char *out)
+{
+#ifdef __GLIBC__
+    return strstr(out, "unwind information") == NULL;
+#else
+    return strstr(out, "unwind information") != NULL;
+#endif
+}
+
 static void text(void)
 {
     char out[4096];
@@ -258,7 +269,7 @@ static void text(void)
         fprintf(stderr, "%s\n", out);
     CHECK(strncmp(out, first, strlen(first)) == 0);
     CHECK(strstr(out, "\ninner+0x") != NULL);
-    CHECK(strstr(out, "unwind information") == NULL);
+    CHECK(is_whole(out));
     W->panic_info_free(info);
 }
 
@@ -278,7 +289,7 @@ static void text_of_null_call(void)
     if (strncmp(out, first, strlen(first)) != 0)
         fprintf(stderr, "%s\n", out);
     CHECK(strncmp(out, first, strlen(first)) == 0);
-    CHECK(strstr(out, "unwind information") == NULL);
+    CHECK(is_whole(out));
     W->panic_info_free(info);
 }
 
@@ -419,7 +430,6 @@ static void masks(void)
 
 /* A fault inside malloc's lock: what the panic needs is not from there. */
 static volatile int heap_is_locked;
-extern void *__libc_malloc(size_t bytes);
 
 void *malloc(size_t bytes)
 {

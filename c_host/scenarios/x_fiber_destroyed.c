@@ -4,6 +4,7 @@
  * source: ours (DESIGN [record])
  * stdout: OK
  * timeout: 60
+ * needs: makecontext()
  * case unmapped
  * args: unmapped
  * case unmapped_on_host

@@ -4,6 +4,7 @@
  * source: Go TestStackSwitchCallback (issue 62440); SCENARIOS O10
  * stdout: OK
  * timeout: 60
+ * needs: makecontext()
  * case malloced
  * args: malloced
  * case mapped

@@ -131,7 +131,7 @@ static void timer_round(void)
     memset(&event, 0, sizeof event);
     event.sigev_notify = SIGEV_THREAD_ID;
     event.sigev_signo = SIGUSR1;
-    event._sigev_un._tid = gettid();
+    event.sigev_notify_thread_id = gettid();
     CHECK_EQ(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
     timer_is_on = 1;
     set_timer(1 + getpid() % 128 * 250);

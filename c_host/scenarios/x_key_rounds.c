@@ -158,7 +158,7 @@ static int exhaust_keys(void)
 static void run_threads(void)
 {
     for (int i = 0; i < THREADS; i++)
-        on_thread(thread, NULL);
+        (named("raw") ? on_raw_thread : on_thread)(thread, NULL);
     int keys = (early_count + 6) / 7 + (late_count + 6) / 7;
     if (!named("raw")) /* the libc runs at least these rounds, for every key */
         CHECK(destructor_runs >= (long)THREADS * keys * PTHREAD_DESTRUCTOR_ITERATIONS);
@@ -198,7 +198,7 @@ static void run_same_tid(void)
         int32_t tid = 0;
         if (raw_tid != 0 && !set_next_tid(raw_tid))
             break;
-        on_thread(same_tid_thread, &tid);
+        on_raw_thread(same_tid_thread, &tid);
         same += tid == raw_tid;
         raw_tid = tid;
     }

@@ -11,6 +11,7 @@
  * case stop
  * args: stop
  * case stop_elsewhere
+ * needs: dlclose()
  * args: stop_elsewhere
  * case lazy_first
  * args: lazy_first

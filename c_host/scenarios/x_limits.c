@@ -97,10 +97,10 @@ static void set_limit(long more_kb)
     }
     long now_kb = figure("/proc/self/status", named("data") ? "VmData" : "VmSize");
     struct rlimit limit;
-    CHECK_EQ(getrlimit((__rlimit_resource_t)resource(), &limit), 0);
+    CHECK_EQ(getrlimit(resource(), &limit), 0);
     rlim_t wanted = (rlim_t)(now_kb + more_kb) << 10;
     limit.rlim_cur = more_kb < 0 || wanted > limit.rlim_max ? limit.rlim_max : wanted;
-    CHECK_EQ(setrlimit((__rlimit_resource_t)resource(), &limit), 0);
+    CHECK_EQ(setrlimit(resource(), &limit), 0);
 }
 
 /* Locks all memory, now and later, and gives the privilege up: from here on the limit counts. */

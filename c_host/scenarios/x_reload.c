@@ -4,6 +4,7 @@
  * source: DESIGN.md section 1, decision 2 (no runtime that a C program can load does it)
  * stdout: OK
  * timeout: 120
+ * needs: dlclose()
  * case started
  * args: 300 start
  * case lazily

@@ -76,12 +76,14 @@
  * stderr~ \nboom.*\n(.*\n)*host_thread
  * case panic_no_files_ever
  * args: panic no_files_ever
+ * needs: _dl_find_object()
  * status: signal SIGABRT
  * stderr~ ^panic: BOOM\n\ngoroutine [0-9]+ \[running, locked to thread\]:\npcs: .* x_report_whole\+0x.* libc.so.6\+0x
  * stderr~ \nwharf_panic\+0x.*\n.*libwharf.*\n0x.*\n.*[/]x_report_whole\+0x.*\nwharf_call\+0x.*\n(.*\n)*0x.*\n.*libc.so.6\+0x.* \(BuildId.*\n$
  * stderr!~ no unwind
  * case fault_no_files_ever
  * args: fault no_files_ever
+ * needs: _dl_find_object()
  * status: signal SIGSEGV
  * stderr~ ^SIGSEGV: (.*\n)*pcs: x_report_whole\+0x.*libc.so.6\+0x.*\n0x.*\n.*[/]x_report_whole\+0x.*\nwharf_call\+0x
  * stderr!~ no unwind
@@ -131,6 +133,7 @@
  * stderr~ ^panic: BOOM\n\ngoroutine [0-9]+ \[running, locked to thread\]:\npcs: .* whole(\?|\\012)\?\[31m\?\.[0-9]+\+0x
  * frames: boom wharf_call host_thread <libc> <libc> <end>
  */
+#include "libc_heap.h"
 #include "scenario.h"
 
 #include <stdbool.h>
@@ -182,8 +185,6 @@ static void holds(void)
 
 /* The host's own allocator, as jemalloc would be: one lock. */
 static pthread_mutex_t heap_lock = PTHREAD_MUTEX_INITIALIZER;
-extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
-extern void __libc_free(void *);
 
 #define LOCKED(type, value)                                                                                            \
     pthread_mutex_lock(&heap_lock);                                                                                    \

@@ -164,7 +164,7 @@ static void take(properties *now)
     pthread_sigmask(SIG_BLOCK, NULL, &now->mask);
     sigaltstack(NULL, &now->altstack);
     for (int i = 0; i < (int)RLIM_NLIMITS; i++)
-        getrlimit((__rlimit_resource_t)i, &now->limits[i]);
+        getrlimit(i, &now->limits[i]);
     fegetenv(&now->floating);
     now->threads = thread_count();
     now->files = count_files();

@@ -11,8 +11,10 @@
  * case no_key
  * args: no_key
  * case namespace
+ * needs: dlmopen()
  * args: namespace
  * case namespace_no_key
+ * needs: dlmopen()
  * args: namespace_no_key
  * case main_first
  * args: main_first
@@ -90,7 +92,7 @@ static void *thread(void *arg)
 static void load_apart(void)
 {
     const wharf_api *(*get)(uint32_t);
-    void *library = dlmopen(LM_ID_NEWLM, getenv("WHARF_LIB"), RTLD_NOW);
+    void *library = open_apart(getenv("WHARF_LIB"));
     if (library == NULL)
         fprintf(stderr, "%s\n", dlerror());
     CHECK(library != NULL);

@@ -3,6 +3,7 @@
  * source: DESIGN.md decision 2; SCENARIOS O1
  * stdout: OK
  * timeout: 60
+ * needs: dlclose()
  * case never_used
  * args: never_used
  * case stopped

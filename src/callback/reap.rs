@@ -36,7 +36,7 @@ pub(super) fn reap_thoroughly(m: &M) {
     for slot in busy_stacks(m) {
         let host_sp = slot.host_sp();
         let both_own = own.contains(&sp) && own.contains(&host_sp);
-        if both_own && traceback::is_passed(&here, arch::sp_behind_switch(host_sp)) {
+        if both_own && traceback::is_passed(&here, arch::sp_behind_switch(host_sp), own.end) {
             gmp::abandon_own(slot);
             m.leave(slot);
         }

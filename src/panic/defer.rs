@@ -29,9 +29,11 @@ pub(crate) fn deferproc(f: EntryFn, arg: *mut c_void) -> Status {
 #[cold]
 #[inline(never)]
 fn deferproc_slowly(f: EntryFn, arg: *mut c_void) -> Status {
-    let Some(on) = reach::innermost() else { return WHARF_ESTATE };
+    let sp = arch::stack_pointer();
+    let here = gmp::getm().filter(|m| m.gate.busy()).and_then(|m| m.hinted(sp));
+    let Some(on) = here.or_else(reach::innermost) else { return WHARF_ESTATE };
     let _errno = sys::ErrnoGuard::new();
-    on.drop_lost_scopes(top_of(on, arch::stack_pointer()));
+    on.drop_lost_scopes(top_of(on, sp));
     match on.grow_scopes().and_then(|()| push_deferred(on, f, arg)) {
         Some(()) => WHARF_OK,
         None => WHARF_ENOMEM,

@@ -8,11 +8,11 @@ use crate::arch::{Regs, is_switch};
 const NO_STACK: usize = 256 + 2 * size_of::<Regs>();
 
 /// Whether the frame whose caller has stack pointer `end` is surely given up, seen from `here` on
-/// the same memory: the frames from here outward lead to the thread's first one by their tables (a
-/// fiber's do not, as long as nobody describes its first frame), and it lies below them, or they
-/// pass over it in a frame that has no room for a fiber's stack. False also if another thread asks
-/// just now. `[sig]`
-pub(crate) fn is_passed(here: &Regs, end: usize) -> bool {
+/// the same memory, which ends at `top`: the frames from here outward lead to the thread's first one by
+/// their tables (a fiber's do not, as long as nobody describes its first frame), or to where nothing but
+/// that has room, and it lies below them, or they pass over it in a frame that has no room for a fiber's
+/// stack. False also if another thread asks just now. `[sig]`
+pub(crate) fn is_passed(here: &Regs, end: usize, top: usize) -> bool {
     let mut passed = false;
     WALKS.look(&mut |area| {
         area.maps.open();
@@ -28,7 +28,7 @@ pub(crate) fn is_passed(here: &Regs, end: usize) -> bool {
             inner = sp;
             true
         });
-        passed = given_up && matches!(whole, End::First);
+        passed = given_up && (matches!(whole, End::First) || top - inner < NO_STACK);
     });
     passed
 }

@@ -61,8 +61,12 @@ impl Workshop {
                 With::Nothing => ("", Vec::new()),
                 With::Shared => ("", self.link_flags()),
                 With::Static => {
-                    let archive = self.library.with_file_name("libwharf.a").display().to_string();
-                    ("_static", [&archive, "-lgcc_s", "-ldl", "-lm"].map(String::from).to_vec())
+                    let beside = |name| self.library.with_file_name(name);
+                    let archive = beside("libwharf.a").display().to_string();
+                    // It stands there for targets without a libgcc_s.
+                    let unwinder = Some(beside("unwinder.a")).filter(|path| path.exists());
+                    let unwinder = unwinder.map_or("-lgcc_s".to_string(), |path| path.display().to_string());
+                    ("_static", [&archive, &unwinder, "-ldl", "-lm"].map(String::from).to_vec())
                 }
             };
             let out = self.dir.join(format!("{stem}{end}.so"));

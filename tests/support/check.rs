@@ -6,7 +6,11 @@ use std::process::Command;
 use super::head::{Case, Expected};
 use super::regex::{matches, matches_line};
 use super::run::Ran;
+use super::target::target;
 use super::{have_tool, json};
+
+/// What a trace says where it cannot go on.
+const NO_TABLES: &str = "no unwind information past ";
 
 /// All that differs, one complaint each.
 pub fn differences(case: &Case, ran: &Ran, host: &Path) -> Vec<String> {
@@ -73,16 +77,21 @@ struct Frame<'t> {
 impl Frame<'_> {
     /// Whether this is what `frames:` names by one word.
     fn is(&self, wanted: &str) -> bool {
-        let file = self.module.rsplit('/').next().unwrap_or_default();
         wanted.split('|').any(|name| match name {
-            "<libc>" => file.starts_with("libc.") || file.starts_with("ld-musl"),
+            "<libc>" => self.is_libc(),
             name => name == self.function,
         })
     }
+
+    fn is_libc(&self) -> bool {
+        let file = self.module.rsplit('/').next().unwrap_or_default();
+        file.starts_with("libc.") || file.starts_with("ld-musl")
+    }
 }
 
-/// The frames of the first goroutine of a report, or what is wrong with its shape.
-fn frames(report: &str) -> Result<Vec<Frame<'_>>, String> {
+/// The frames of the first goroutine of a report, or what is wrong with its shape. A C library without tables ends what
+/// the trace shows of a stack.
+fn frames(report: &str, libc_tables: bool) -> Result<Vec<Frame<'_>>, String> {
     let mut lines = report.lines().skip_while(|line| !line.starts_with("goroutine "));
     let header = lines.next().ok_or("no trace")?;
     if !matches_line("goroutine [1-9][0-9]* \\[running, locked to thread\\]:", header) {
@@ -97,6 +106,9 @@ fn frames(report: &str) -> Result<Vec<Frame<'_>>, String> {
         return Err(format!("bad raw frame: {bad}"));
     }
     while let Some(first) = lines.next() {
+        if !libc_tables && first.starts_with(NO_TABLES) && frames.last().is_some_and(Frame::is_libc) {
+            continue;
+        }
         let second = lines.next().ok_or_else(|| format!("half a frame: {first}"))?;
         let place =
             second.strip_prefix('\t').ok_or_else(|| format!("not a frame's second line: {second}"))?;
@@ -132,22 +144,36 @@ fn is_hex(text: &str) -> bool {
 }
 
 fn trace(case: &Case, report: &str, host: &Path, found: &mut Vec<String>) {
-    let frames = match frames(report) {
+    let libc_tables = target().libc_tables;
+    let frames = match frames(report, libc_tables) {
         Ok(frames) => frames,
         Err(why) => return found.push(format!("trace: {why}")),
     };
     let mut rest = frames.iter();
-    for wanted in &case.frames {
+    let named = if libc_tables { case.frames.clone() } else { without_hidden(&case.frames) };
+    for wanted in &named {
         let there =
             if wanted == "<end>" { rest.next().is_none() } else { rest.any(|frame| frame.is(wanted)) };
         if !there {
-            let all = case.frames.join(" ");
+            let all = named.join(" ");
             return found.push(format!("trace: {wanted} is missing, or not in this order: {all}"));
         }
     }
     if case.symbols && have_tool("addr2line") {
         symbols(&frames, host, found);
     }
+}
+
+/// What is left of `frames:` where one of a libc without tables is the last that is shown of its stack: the next are
+/// those of a stack on which that one's callback was called.
+fn without_hidden(wanted: &[String]) -> Vec<String> {
+    let mut hidden = false;
+    let shown = wanted.iter().filter(|one| {
+        let before = hidden;
+        hidden = one.as_str() == "<libc>" || hidden && !one.starts_with("wharf_") && *one != "<end>";
+        !before || !hidden
+    });
+    shown.cloned().collect()
 }
 
 /// Asks addr2line for the function of each of the host's frames. A frame goes on behind its call, which may be the last
@@ -210,11 +236,18 @@ mod tests {
     fn a_trace_has_a_shape() {
         let good = "panic: BOOM\n\ngoroutine 1 [running, locked to thread]:\npcs: host+0x1139 0x77\n\
                     act+0x10\n\tdir/a.c:12 /bin/host+0x1139\n";
-        let frames_of = |text: &str| frames(text).map(|frames| frames.len());
+        let frames_of = |text: &str| frames(text, true).map(|frames| frames.len());
         assert_eq!(frames_of(good), Ok(1));
-        assert_eq!(frames(good).map(|frames| frames[0].module), Ok("/bin/host"));
+        assert_eq!(frames(good, true).map(|frames| frames[0].module), Ok("/bin/host"));
         assert_eq!(frames_of(&good.replace("dir/a.c:12 ", "")), Ok(1));
         assert_eq!(frames_of(&format!("{good}in(...)\n\ta.h:3\nout+0x1\n\ta.c:4 /bin/host+0x1\n")), Ok(3));
+        let cut = good.replace("/bin/host", "/lib/libc.so") + "no unwind information past 0x1139\n";
+        assert!(frames_of(&cut).is_err());
+        assert_eq!(frames(&cut, false).map(|frames| frames.len()), Ok(1));
+        assert!(frames(&cut.replace("libc.so", "other.so"), false).is_err());
+        let words = |text: &str| text.split(' ').map(String::from).collect::<Vec<_>>();
+        assert_eq!(without_hidden(&words("a <libc> <libc> b <end>")), words("a <libc> <end>"));
+        assert_eq!(without_hidden(&words("<libc> a wharf_call b")), words("<libc> wharf_call b"));
         assert!(frames_of(&good.replace("pcs:", "")).is_err());
         assert!(frames_of("panic: BOOM\n").is_err());
         assert!(frames_of(&good.replace("\t", "")).is_err());

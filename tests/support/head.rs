@@ -25,6 +25,7 @@
 //! | `args:`, `env: X=Y`, `timeout:` | arguments, environment (`X=` alone takes it away), seconds (default 20) |
 //! | `wrap: tool ...` | run under a tool; the host and its arguments follow; `'...'` keeps words together |
 //! | `needs: tool`, `needs: -flag` | skipped where the tool, or what the compiler wants for the flag, is missing; with `CI=true` that is a failure |
+//! | `needs: function()` | skipped for a target whose C library lacks what the function does; so are hosts in C++ without a compiler |
 //! | `arch: x86_64` | not for other CPUs |
 //! | `serial: yes` | nothing else runs beside it |
 //! | `status: 0`, `status: signal SIGABRT` | how it ends (default 0) |
@@ -189,6 +190,10 @@ fn parse(path: &Path, head: &str) -> Result<Source, String> {
     }
     if source.cases.is_empty() {
         source.cases.push(shared);
+    }
+    let mut files = source.files.iter().chain(source.libraries.iter().map(|library| &library.file));
+    if files.any(|file| file.extension().is_some_and(|end| end == "cpp")) {
+        source.cases.iter_mut().for_each(|case| case.needs.push("c++".to_string()));
     }
     Ok(source)
 }

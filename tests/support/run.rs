@@ -86,10 +86,16 @@ fn cannot_run(case: &Case) -> Option<Outcome> {
     if !case.arch.is_empty() && !case.arch.iter().any(|arch| arch == target().arch) {
         return Some(Outcome::Skipped(format!("only for {}", case.arch.join(", "))));
     }
-    if let Some(why) = target().why_not(&case.name) {
+    if let Some(why) = target().why_not(&case.name, &case.needs) {
         return Some(Outcome::Skipped(why.to_string()));
     }
-    let has = |need: &String| if need.starts_with('-') { takes_flag(need) } else { have_tool(need) };
+    let has = |need: &String| match need.as_str() {
+        // Only some targets lack these.
+        "c++" => true,
+        function if function.ends_with("()") => true,
+        flag if flag.starts_with('-') => takes_flag(flag),
+        tool => have_tool(tool),
+    };
     let missing = case.needs.iter().find(|need| !has(need))?;
     Some(Outcome::of_missing(format!("{missing} is missing")))
 }

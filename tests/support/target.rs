@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+type Reasons = &'static [(&'static str, &'static str)];
+
 /// A target as Rust names it.
 pub struct Target {
     pub name: &'static str,
@@ -13,17 +15,23 @@ pub struct Target {
     pub flags: &'static [&'static str],
     /// What a host is run by.
     pub runner: &'static [&'static str],
-    /// What cannot be shown there: the front of a scenario's name, and why.
-    pub cannot: &'static [(&'static str, &'static str)],
+    /// The C library has tables by which its own frames are unwound.
+    pub libc_tables: bool,
+    /// What is not to be had there, as `needs:` in a scenario's head names it, and why.
+    pub lacks: Reasons,
+    /// What else cannot be shown there: the front of a scenario's name, and why.
+    pub cannot: Reasons,
 }
 
-const TARGETS: [Target; 2] = [
+const TARGETS: [Target; 3] = [
     Target {
         name: "aarch64-unknown-linux-gnu",
         arch: "aarch64",
         tools: "aarch64-linux-gnu-",
         flags: &[],
         runner: &["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"],
+        libc_tables: true,
+        lacks: QEMU_LACKS,
         cannot: QEMU,
     },
     Target {
@@ -36,25 +44,40 @@ const TARGETS: [Target; 2] = [
             "-Wl,--disable-new-dtags,-rpath,/usr/i686-linux-gnu/lib",
         ],
         runner: &[],
+        libc_tables: true,
+        lacks: I686_LACKS,
         cannot: I686,
+    },
+    Target {
+        name: "x86_64-unknown-linux-musl",
+        arch: "x86_64",
+        tools: "musl-",
+        // What its compiler's script leaves out: the unwinder's table, and the kernel's headers.
+        flags: &[
+            "-Wl,--eh-frame-hdr",
+            "-idirafter",
+            "/usr/include",
+            "-idirafter",
+            "/usr/include/x86_64-linux-gnu",
+        ],
+        runner: &[],
+        libc_tables: false,
+        lacks: MUSL_LACKS,
+        cannot: MUSL,
     },
 ];
 
 /// qemu-user 7.2.
-const QEMU: &[(&str, &str)] = &[
-    ("GdbBacktrace", GDB),
-    ("FaultCore", GDB),
-    ("Fault/valgrind", VALGRIND),
-    ("FaultPanic/overflow_valgrind", VALGRIND),
-    ("PanicExits/valgrind", VALGRIND),
-    ("PanicInfo/dropped", VALGRIND),
-    ("PanicInside/valgrind", VALGRIND),
-    ("PanicRecover/valgrind", VALGRIND),
-    ("StopStorm/valgrind", VALGRIND),
-    ("Sanitized/valgrind", VALGRIND),
-    ("SanitizedThread", SANITIZER),
-    ("SanitizedAddress", SANITIZER),
-    ("StopStormTsan", SANITIZER),
+const QEMU_LACKS: Reasons = &[
+    ("gdb", "gdb sees the emulator, and not the program"),
+    ("valgrind", "valgrind runs programs for this CPU alone"),
+    ("-fsanitize=address", SANITIZER),
+    ("-fsanitize=thread", SANITIZER),
+];
+
+const SANITIZER: &str = "there is no room for a sanitizer's address space in the emulator";
+
+const QEMU: Reasons = &[
     ("CgoExternalThreadPanic/nomain", "the emulator tells mappings by the main thread alone"),
     ("CgoPprofCallback", "the linker makes no tables for the stubs by which libc is called"),
     ("Signals/panic_in_handler", NO_VDSO),
@@ -104,9 +127,6 @@ const QEMU: &[(&str, &str)] = &[
     ("Stderr/full_eight", FULL_PIPE),
 ];
 
-const SANITIZER: &str = "there is no room for a sanitizer's address space in the emulator";
-const GDB: &str = "gdb sees the emulator, and not the program";
-const VALGRIND: &str = "valgrind runs programs for this CPU alone";
 const NO_VDSO: &str = "without a vDSO, the frame that a handler returns to is in no file";
 const EXEC: &str = "a program that starts another needs the system to know the emulator";
 const SECCOMP: &str = "the emulator refuses seccomp";
@@ -118,26 +138,63 @@ const REQUEUED: &str = "the emulator takes a fault that is queued again for one 
 
 const RELOAD: &str = "open: beside other copies, a reloaded one finds what the last one left in its TLS word";
 
-const I686: &[(&str, &str)] = &[
-    ("Fault/valgrind", CROSS_VALGRIND),
-    ("FaultPanic/overflow_valgrind", CROSS_VALGRIND),
-    ("PanicExits/valgrind", CROSS_VALGRIND),
-    ("PanicInfo/dropped", CROSS_VALGRIND),
-    ("PanicInside/valgrind", CROSS_VALGRIND),
-    ("PanicRecover/valgrind", CROSS_VALGRIND),
-    ("StopStorm/valgrind", CROSS_VALGRIND),
-    ("Sanitized/valgrind", CROSS_VALGRIND),
-    ("SanitizedThread", "there is no ThreadSanitizer for 32-bit programs"),
-    ("StopStormTsan", "there is no ThreadSanitizer for 32-bit programs"),
+const I686_LACKS: Reasons = &[
+    ("valgrind", "valgrind wants a loader with symbols, and the cross compiler's has none"),
+    ("-fsanitize=thread", "there is no ThreadSanitizer for 32-bit programs"),
+];
+
+const I686: Reasons = &[
     ("PanicFatal/fiber_call", "glibc's i386 makecontext does not mark a fiber's first frame"),
     ("Copies/panics", "open: a panic through the frames of another namespace's copy finds no try"),
     ("Copies/reload", RELOAD),
 ];
 
-const CROSS_VALGRIND: &str = "valgrind wants a loader with symbols, and the cross compiler's has none";
+/// musl 1.2.3 by Debian's musl-tools.
+const MUSL_LACKS: Reasons = &[
+    ("c++", "there is no C++ compiler for musl"),
+    ("makecontext()", "musl has no makecontext and swapcontext"),
+    ("dlmopen()", "musl has no namespaces of libraries"),
+    ("dlclose()", "musl unloads no library before the process ends"),
+    ("backtrace()", "musl has no backtrace"),
+    ("_dl_find_object()", "musl's loader tells what is mapped under a lock alone"),
+    ("valgrind", "valgrind replaces free in musl, but not the malloc that musl's loader has used"),
+    ("-fsanitize=address", "the sanitizers' libraries are for glibc"),
+    ("-fsanitize=thread", "the sanitizers' libraries are for glibc"),
+];
 
-const THIS_MACHINE: Target =
-    Target { name: "", arch: std::env::consts::ARCH, tools: "", flags: &[], runner: &[], cannot: &[] };
+const MUSL: Reasons = &[
+    ("Fault/tgkill", NO_TABLES),
+    ("FaultCore", NO_TABLES),
+    ("FaultPanic/masks", NO_TABLES),
+    ("SmashedReturn/garbage", NO_TABLES),
+    ("SmashedReturn/deep", NO_TABLES),
+    (
+        "Fork/new_thread_first",
+        "open: musl gives no thread the list of locks by which a fork's survivor is known",
+    ),
+    (
+        "Errno/detach",
+        "open: what tells that nothing else lies above the main thread's first frame is glibc's tables",
+    ),
+    ("Fork/stop_storm", FORKED_KEYS),
+    ("EveryStep/stop", "musl holds back all signals in some functions, and a step there ends the process"),
+    ("ReportHook/ends_thread", "musl's pthread_exit unwinds nothing: such a hook is ended by its clock"),
+];
+
+const NO_TABLES: &str = "without tables, a trace ends in a function of musl's: nobody can tell its caller";
+const FORKED_KEYS: &str =
+    "musl 1.2.3's fork leaves the lock of thread-specific keys as it was: a child may find it held";
+
+const THIS_MACHINE: Target = Target {
+    name: "",
+    arch: std::env::consts::ARCH,
+    tools: "",
+    flags: &[],
+    runner: &[],
+    libc_tables: true,
+    lacks: &[],
+    cannot: &[],
+};
 
 /// The one that is tested.
 pub fn target() -> &'static Target {
@@ -152,9 +209,11 @@ pub fn target() -> &'static Target {
 }
 
 impl Target {
-    /// Why a scenario cannot be shown there, if so.
-    pub fn why_not(&self, scenario: &str) -> Option<&'static str> {
-        self.cannot.iter().find(|(front, _)| scenario.starts_with(front)).map(|(_, why)| *why)
+    /// Why a scenario that needs these cannot be shown there, if so.
+    pub fn why_not(&self, scenario: &str, needs: &[String]) -> Option<&'static str> {
+        let lacked = self.lacks.iter().find(|(what, _)| needs.iter().any(|need| need == what));
+        let cannot = self.cannot.iter().find(|(front, _)| scenario.starts_with(front));
+        lacked.or(cannot).map(|(_, why)| *why)
     }
 
     /// What its own part of a directory or file's name is.
