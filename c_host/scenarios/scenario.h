@@ -170,6 +170,11 @@ static inline bounds thread_stack(void)
     CHECK_EQ(pthread_attr_getstack(&attr, &low, &bytes), 0);
     CHECK_EQ(pthread_attr_destroy(&attr), 0);
     bounds stack = {(uintptr_t)low, (uintptr_t)low + bytes};
+#ifndef __GLIBC__
+    /* Of the main thread's, musl tells what is mapped so far. */
+    if (gettid() == getpid())
+        stack.low -= 1 << 20;
+#endif
     return stack;
 }
 

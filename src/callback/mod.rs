@@ -385,7 +385,10 @@ pub(crate) fn reap_then_inside() -> bool {
 #[inline(never)]
 pub(crate) fn needm() -> Result<&'static M, Status> {
     if let Some(m) = getm() {
-        return Ok(m);
+        if !lifecycle::is_fresh() {
+            return Ok(m);
+        }
+        gmp::forget(m);
     }
     let _errno = sys::ErrnoGuard::new();
     lifecycle::start_lazily()?;

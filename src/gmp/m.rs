@@ -61,6 +61,16 @@ pub(crate) fn getm_quickly() -> Option<&'static M> {
     bound_by(arch::tls_word_quickly())
 }
 
+/// Unties the calling thread from what a former load of the library has bound: glibc may show a thread's dynamic
+/// TLS of that one to the next. `[sig]`
+pub(crate) fn forget(m: &'static M) {
+    // SAFETY: the thread's own word.
+    let word = unsafe { AtomicUsize::from_ptr(arch::tls_word_addr()) };
+    let bound = ptr::from_ref(m) as usize | BOUND;
+    // A signal handler may have bound another meanwhile. The same one again is found by its owner's tid.
+    let _raced = word.compare_exchange(bound, 0, Ordering::Relaxed, Ordering::Relaxed);
+}
+
 #[inline(always)]
 fn bound_by(word: usize) -> Option<&'static M> {
     if word & BOUND == 0 {

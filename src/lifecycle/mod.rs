@@ -67,6 +67,11 @@ pub(crate) fn running() -> bool {
     DOOR.state() == RUNNING
 }
 
+/// Whether nothing has started yet what was loaded.
+pub(crate) fn is_fresh() -> bool {
+    DOOR.state() == FRESH
+}
+
 /// The name of the state, and of the field that a start was refused for.
 pub(crate) fn state() -> (&'static str, Option<&'static str>) {
     let name = match DOOR.state() {

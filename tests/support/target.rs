@@ -160,7 +160,6 @@ const QEMU: Reasons = &[
     ("Trim", "open: 64 KiB more of each thread stay than without the emulator"),
     ("Unload/reload", STATUS),
     ("Unload/ended_unseen", STATUS),
-    ("Copies/reload", RELOAD),
     ("Fork", "the emulator can make no thread in the child of a program that has several"),
     ("Fault/segv", REQUEUED),
     ("Fault/wild_jump", REQUEUED),
@@ -203,8 +202,6 @@ const SLOW: &str = "open: the emulator is too slow for the time that is given";
 const FULL_PIPE: &str = "open: it outlasts its six seconds; the emulator writes to the full pipe, too";
 const REQUEUED: &str = "the emulator takes a fault that is queued again for one of its own, and gives up";
 
-const RELOAD: &str = "open: beside other copies, a reloaded one finds what the last one left in its TLS word";
-
 /// gcc 12, glibc 2.36.
 const RISCV: Reasons = &[
     ("CallbackInInit/panic", BARE_LIBC),
@@ -244,7 +241,6 @@ const I686_LACKS: Reasons = &[
 const I686: Reasons = &[
     ("PanicFatal/fiber_call", "glibc's i386 makecontext does not mark a fiber's first frame"),
     ("Copies/panics", "open: a panic through the frames of another namespace's copy finds no try"),
-    ("Copies/reload", RELOAD),
 ];
 
 /// musl 1.2.3 by Debian's musl-tools.
