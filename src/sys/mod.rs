@@ -5,7 +5,9 @@
 
 pub(crate) mod unwind;
 
+mod errno;
 mod files;
+pub(crate) use errno::*;
 pub(crate) use files::*;
 
 #[cfg(target_os = "linux")]

@@ -28,7 +28,7 @@ pub(crate) fn is_passed(here: &Regs, end: usize, top: usize) -> bool {
             inner = sp;
             true
         });
-        passed = given_up && (matches!(whole, End::First) || top - inner < NO_STACK);
+        passed = given_up && (matches!(whole, End::First) || top.wrapping_sub(inner) < NO_STACK);
     });
     passed
 }

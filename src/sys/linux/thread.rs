@@ -93,21 +93,6 @@ pub(crate) fn futex_wake(word: &AtomicU32, count: u32) {
     unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), op, count, 0, 0, 0) };
 }
 
-/// Keeps the host's errno over what happens inside. `[sig]`
-pub(crate) struct ErrnoGuard(i32);
-
-impl ErrnoGuard {
-    pub(crate) fn new() -> ErrnoGuard {
-        ErrnoGuard(errno())
-    }
-}
-
-impl Drop for ErrnoGuard {
-    fn drop(&mut self) {
-        set_errno(self.0);
-    }
-}
-
 /// The calling thread's errno. `[sig]`
 pub(crate) fn errno() -> i32 {
     // SAFETY: errno is a word of this thread.
