@@ -23,7 +23,7 @@
 
 #include "scenario.h"
 
-enum { THREADS = sizeof(void *) == 8 ? 10000 : 1000 };
+enum { MOST = sizeof(void *) == 8 ? 10000 : 1000 };
 
 static atomic_int waiting, go, done, end;
 static int attach_first;
@@ -64,24 +64,25 @@ static void *host_thread(UNUSED void *arg)
 /* From the opening of the gate to the end of the last first call, in ns. */
 static int64_t storm(void)
 {
-    static pthread_t threads[THREADS];
+    static pthread_t threads[MOST];
+    int count = share(MOST);
     atomic_store(&waiting, 0);
     atomic_store(&go, 0);
     atomic_store(&done, 0);
     atomic_store(&end, 0);
-    for (int i = 0; i < THREADS; i++)
+    for (int i = 0; i < count; i++)
         threads[i] = spawn(32 << 10, host_thread, NULL);
-    while (atomic_load(&waiting) < THREADS)
+    while (atomic_load(&waiting) < count)
         usleep(1000);
     usleep(20000);
     int64_t start = W->now();
     open_gate(&go);
-    while (atomic_load(&done) < THREADS)
+    while (atomic_load(&done) < count)
         usleep(100);
     int64_t time = W->now() - start;
-    CHECK_EQ(stats().threads_bound, THREADS);
+    CHECK_EQ(stats().threads_bound, count);
     open_gate(&end);
-    for (int i = 0; i < THREADS; i++)
+    for (int i = 0; i < count; i++)
         join(threads[i]);
     CHECK_EQ(stats().threads_bound, 0);
     CHECK_EQ(stats().stacks_used, 0);

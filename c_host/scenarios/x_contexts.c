@@ -295,7 +295,7 @@ static pthread_barrier_t inside_now;
 static void wait_inside(UNUSED void *arg)
 {
     pthread_barrier_wait(&inside_now);
-    usleep(500000);
+    usleep(2000000);
 }
 
 static void *inside_thread(UNUSED void *arg)
@@ -310,6 +310,7 @@ static void stopping_outside(void)
     spawn(0, inside_thread, NULL);
     pthread_barrier_wait(&inside_now);
     await_stopping(NULL);
+    usleep(100000); /* A moment later each gate is closed, this thread's too. */
     probe(NULL);
 }
 

@@ -77,7 +77,6 @@ unsafe fn call<const TRY: bool>(f: EntryFn, arg: *mut c_void, m: &'static M, cau
         home.set_base(Kind::Call);
     }
     running.end();
-    core::mem::forget(running);
     WHARF_OK
 }
 
@@ -93,13 +92,23 @@ impl Running {
         unsafe { &*self.m.home.load(Ordering::Relaxed) }
     }
 
+    /// When it has returned.
     #[inline(always)]
-    fn end(&self) {
+    fn end(self) {
         let home = self.home();
         if cfg!(not(wharf_mutate = "g0_sp_restore")) {
-            home.vacate();
+            home.vacate_returned();
         }
-        self.m.count();
+        self.m.calls.increment();
+        self.m.gate.leave_home();
+        core::mem::forget(self);
+    }
+
+    /// When a panic has come back to it, or it is unwound.
+    fn abort(&self) {
+        self.home().set_base(Kind::Call);
+        self.home().vacate();
+        self.m.calls.increment();
         self.m.gate.leave_home();
     }
 }
@@ -114,19 +123,24 @@ unsafe fn landed_home(m: &'static M, caught: Caught) -> Status {
     let running = Running { m };
     // SAFETY: handed on.
     let status = unsafe { panic::finish(Scope { on: running.home(), mark: 0 }, caught) };
-    running.home().set_base(Kind::Call);
-    running.end();
+    running.abort();
     core::mem::forget(running);
     status
 }
 
 impl Drop for Running {
-    #[cold]
+    #[inline(always)] // So that the guard stays in a register.
     fn drop(&mut self) {
-        panic::unwound(Scope { on: self.home(), mark: 0 });
-        self.home().set_base(Kind::Call);
-        self.end();
+        unwound_home(Running { m: self.m });
     }
+}
+
+#[cold]
+#[inline(never)]
+fn unwound_home(running: Running) {
+    panic::unwound(Scope { on: running.home(), mark: 0 });
+    running.abort();
+    core::mem::forget(running);
 }
 
 /// The first call of a thread, or of one whose M was freed.
@@ -197,7 +211,7 @@ unsafe fn in_place<const TRY: bool, const DEEP: bool>(
         return unsafe { tidy_and_call::<TRY>(f, arg, m, on, caught) };
     };
     // Now, so that nothing of the M is needed when it is over.
-    m.count();
+    m.calls.increment();
     let scope = Scope { on, mark };
     let nested = Nested { scope };
     // SAFETY: an entry of the list. `f` by the caller's word.
@@ -327,7 +341,7 @@ impl<'a> Further<'a> {
     }
 
     fn end(&self) {
-        self.m.count();
+        self.m.calls.increment();
         self.m.leave(self.on);
     }
 }

@@ -31,7 +31,7 @@ pub(crate) fn count() -> Count {
         let mut count = Count::default();
         for m in gmp::each_m() {
             count.threads_made += 1;
-            count.calls += m.calls.load(Ordering::Relaxed);
+            count.calls += m.calls.get();
         }
         count.threads_bound = gmp::each_bound().count() as u32;
         count.threads_spare = count.threads_made - count.threads_bound.min(count.threads_made);

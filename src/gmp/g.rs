@@ -65,15 +65,21 @@ impl Slot<G> {
         self.host_sp() != 0
     }
 
-    /// Nothing is on this stack any more.
+    /// Nothing is on this stack any more: its callback has returned, and its switch done what was left.
     #[inline(always)]
-    pub(crate) fn vacate(&self) {
+    pub(crate) fn vacate_returned(&self) {
         self.record.out.sp.store(0, Ordering::Relaxed);
         self.record.host.sp.store(0, Ordering::Relaxed);
-        // One branch for the two.
-        if self.position().1 | self.record.panics.load(Ordering::Relaxed) as usize != 0 {
-            self.forget();
+        if self.position().1 != 0 {
+            self.clear_scopes();
         }
+    }
+
+    /// As [`vacate_returned`](GStack::vacate_returned), of one that has ended in another way.
+    pub(crate) fn vacate(&self) {
+        self.record.host.finish.store(0, Ordering::Relaxed);
+        self.vacate_returned();
+        self.discard_panics();
     }
 
     /// As [`vacate`](GStack::vacate); false if that was done already. By an atomic swap: a handler that
@@ -84,11 +90,8 @@ impl Slot<G> {
         is_first
     }
 
-    /// Drops what a callback left that did not end by a return.
-    #[cold]
-    #[inline(never)]
-    fn forget(&self) {
-        self.clear_scopes();
+    /// Drops the panics whose deferred calls or destructors were left.
+    fn discard_panics(&self) {
         let mut panicking = self.record.panics.swap(ptr::null_mut(), Ordering::Relaxed);
         while !panicking.is_null() {
             // SAFETY: alive until discarded, which ends this one only.

@@ -8,7 +8,7 @@ use super::owner::{End, Owner};
 use super::scope::Kind;
 use super::switch::abandon;
 use crate::arch;
-use crate::base::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence};
+use crate::base::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Counter, Ordering, compiler_fence};
 use crate::sys::{self, Knot};
 
 /// A host thread's tie to wharf. The first line is what a call touches.
@@ -20,7 +20,7 @@ pub(crate) struct M {
     /// Where a callback was last seen to run: a hint, checked against the stack pointer.
     pub(crate) curg: AtomicPtr<GStack>,
     /// Calls so far, by all threads that had this M. Written by the owner only.
-    pub(crate) calls: AtomicU64,
+    pub(crate) calls: Counter,
     /// More stacks, for nested calls.
     pub(crate) more: AtomicPtr<GStack>,
 
@@ -206,12 +206,6 @@ impl M {
         let on = STACKS.find(sp)?;
         self.curg.store(ptr::from_ref(on).cast_mut(), Ordering::Relaxed);
         Some(on)
-    }
-
-    /// Counts a call.
-    #[inline(always)]
-    pub(crate) fn count(&self) {
-        self.calls.store(self.calls.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
     /// The stacks of this M, home first.

@@ -166,11 +166,12 @@ impl GStack {
     }
 
     /// Ends every scope and forgets what was deferred, the base's too.
-    pub(crate) fn clear_scopes(&self) {
+    #[cold]
+    #[inline(never)]
+    pub(super) fn clear_scopes(&self) {
         self.record.scopes.depth.set(0);
         self.record.scopes.mark.set(0);
         self.record.scopes.base.set(Kind::Call);
-        self.record.host.finish.store(0, Ordering::Relaxed);
         let scopes = &self.record.scopes;
         let more = scopes.more.replace(0);
         self.init_scopes();

@@ -45,10 +45,16 @@ fn deferproc_slowly(f: EntryFn, arg: *mut c_void) -> Status {
 fn push_deferred(on: &'static GStack, f: EntryFn, arg: *mut c_void) -> Option<()> {
     on.push_deferred(f, arg)?;
     if on.scope().mark == 0 {
-        let finish: FinishFn = deferreturn;
-        on.record.host.finish.store(finish as usize, Ordering::Relaxed);
+        ask_for_return(on);
     }
     Some(())
+}
+
+/// Has [`deferreturn`] called when the call from the host on `on` has returned.
+#[inline(always)]
+pub(super) fn ask_for_return(on: &GStack) {
+    let finish: FinishFn = deferreturn;
+    on.record.host.finish.store(finish as usize, Ordering::Relaxed);
 }
 
 /// Where the frames of `on` end: at `sp`, or where it left its stack.
@@ -61,14 +67,17 @@ pub(super) fn top_of(on: &GStack, sp: usize) -> usize {
     }
 }
 
-/// What was deferred in a call from the host: called by the switch when its function has returned.
+/// Runs what was deferred in a call from the host, and drops the panics that were left there: called by the switch when
+/// its function has returned.
 unsafe extern "C-unwind" fn deferreturn(buf: *mut Gobuf) {
     const OFFSET: usize = offset_of!(GStack, record) + offset_of!(G, host);
     // SAFETY: the host's side of a G, which lives in its slot. [slab]
     let on: &'static GStack = unsafe { &*buf.byte_sub(OFFSET).cast() };
-    close(Scope { on, mark: 0 });
-    // No panic has come back to a function that has returned.
-    while let Some((f, arg)) = on.pop_deferred() {
+    let scope = Scope { on, mark: 0 };
+    close(scope);
+    // If one has come back, it is `run_deferred` that has returned, to `finish`, which sees to the rest.
+    while landed(scope).is_none() {
+        let Some((f, arg)) = on.pop_deferred() else { return };
         // SAFETY: by the word of whoever deferred it.
         unsafe { f(arg) };
     }
@@ -80,8 +89,14 @@ fn close(scope: Scope) {
     if scope.mark == 0 {
         scope.on.record.host.finish.store(0, Ordering::Relaxed);
     }
-    while scope.on.scope().mark > scope.mark {
-        scope.on.pop_scope(scope.on.scope().mark);
+    drop_inside(scope.on, scope.mark);
+}
+
+/// Drops the scopes of `on` that began when its list was at `depth`, or later.
+#[inline(always)]
+fn drop_inside(on: &'static GStack, depth: usize) {
+    while on.scope().mark > depth {
+        on.pop_scope(on.scope().mark);
     }
 }
 
@@ -90,9 +105,8 @@ fn close(scope: Scope) {
 unsafe extern "C-unwind" fn run_deferred(on: *mut c_void) {
     // SAFETY: `again` passes a stack.
     let on: &'static GStack = unsafe { &*on.cast::<GStack>() };
-    let panic = landed(on.scope());
     while let Some((f, arg)) = on.pop_deferred() {
-        match panic {
+        match landed(on.scope()) {
             // SAFETY: by the word of whoever deferred it.
             None => unsafe { f(arg) },
             Some(panic) => {
@@ -111,17 +125,35 @@ unsafe extern "C-unwind" fn run_deferred(on: *mut c_void) {
 /// # Safety
 /// `f` may be called with `arg`.
 #[inline(always)]
-pub(super) unsafe fn call_deferred(panic: &Panic, on: &GStack, f: EntryFn, arg: *mut c_void) {
+pub(super) unsafe fn call_deferred(panic: &Panic, on: &'static GStack, f: EntryFn, arg: *mut c_void) {
     let (mark, depth) = on.position();
     panic.deferred.set(Some(Deferred { sp: arch::stack_pointer(), mark, depth }));
     // SAFETY: as the caller says.
     unsafe { f(arg) };
     panic.deferred.set(None);
+    // What `longjmp` has left in there.
+    drop_inside(on, depth);
+    while let Some(left) = Panic::innermost(on).filter(|innermost| !ptr::eq(*innermost, panic)) {
+        left.end(on);
+        left.drop_it();
+    }
 }
 
-/// The panic that has come back to this scope, the innermost of its stack.
+/// The panic that has come back to this scope, the innermost of its stack, whose function has ended. Those that
+/// `longjmp` has left inside it are dropped.
 fn landed(scope: Scope) -> Option<&'static Panic> {
-    Panic::innermost(scope.on).filter(|panic| panic.landed.get() == Some(scope.mark))
+    loop {
+        let panic = Panic::innermost(scope.on)?;
+        // In a deferred call that ended otherwise than by a return, it was left, maybe by a scope with this mark.
+        if panic.landed.get() == Some(scope.mark) && panic.deferred.get().is_none() {
+            return Some(panic);
+        }
+        if !panic.is_left_by(scope) {
+            return None;
+        }
+        panic.end(scope.on);
+        panic.drop_it();
+    }
 }
 
 /// Calls `run_deferred` in the scope's own switch: a panic comes back to it again.

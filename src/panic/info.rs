@@ -9,6 +9,7 @@ use core::fmt::Write;
 use core::mem::offset_of;
 use core::ptr;
 
+use super::defer::ask_for_return;
 use crate::base::Printer;
 use crate::base::atomic::{AtomicI32, AtomicPtr, AtomicU32, Ordering};
 use crate::gmp::{GStack, Panicking, Scope};
@@ -299,6 +300,7 @@ impl Panic {
         let others = on.record.panics.load(Ordering::Relaxed);
         self.known.link.store(others, Ordering::Relaxed);
         on.record.panics.store(self.as_ptr().cast(), Ordering::Relaxed);
+        ask_for_return(on);
     }
 
     /// Takes it, the innermost, off the list of `on`.

@@ -1,0 +1,128 @@
+/* PanicLeft: a deferred call of a panic's jumps, by longjmp, back into a callback that goes on: that panic is over. The
+ * one because of which the callback runs, if there is one, goes on and can be recovered; a call that comes to lie where
+ * the other had come back to does not get it.
+ * source: DESIGN.md decision 4
+ * stdout: OK
+ * case all
+ * case valgrind
+ * needs: valgrind
+ * wrap: valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite
+ * timeout: 120
+ */
+#include <setjmp.h>
+
+#include "scenario.h"
+
+static jmp_buf back;
+static int quietly_deferred;
+
+/* What of it is done. */
+enum { BY_TRY = 1, CALLS_AGAIN = 2, DEEPER = 4, OUTER = 8, RECOVERS = 16, ALL = 32 };
+static int how;
+
+static void defer(wharf_fn fn, void *arg)
+{
+    CHECK_EQ(W->defer(fn, arg), WHARF_OK);
+}
+
+static void jump(UNUSED void *arg)
+{
+    longjmp(back, 1);
+}
+
+static void panics(UNUSED void *arg)
+{
+    defer(jump, NULL);
+    W->panic("LEFT");
+}
+
+static void count(void *arg)
+{
+    ++*(int *)arg;
+}
+
+static void quiet(UNUSED void *arg)
+{
+    defer(count, &quietly_deferred);
+}
+
+static NOINLINE void call_again(void)
+{
+    quietly_deferred = 0;
+    CHECK_EQ(W->call(quiet, NULL), WHARF_OK);
+    CHECK_EQ(quietly_deferred, 1);
+}
+
+static NOINLINE void call_again_deeper(void)
+{
+    volatile char below[8192];
+    below[0] = 0;
+    call_again();
+    (void)below[0];
+}
+
+static void leaves(UNUSED void *arg)
+{
+    if (!setjmp(back)) {
+        if (how & BY_TRY)
+            W->try_(panics, NULL, NULL);
+        else
+            W->call(panics, NULL);
+        CHECK(!"it came back");
+    }
+    if (how & CALLS_AGAIN)
+        how & DEEPER ? call_again_deeper() : call_again();
+}
+
+static void recover(UNUSED void *arg)
+{
+    volatile char below[8192];
+    below[0] = 0;
+    wharf_panic_info *info = W->recover();
+    CHECK(info != NULL);
+    CHECK_EQ(strcmp(info->message, "OUTER"), 0);
+    CHECK(info->earlier == NULL);
+    W->panic_info_free(info);
+    (void)below[0];
+}
+
+static void outer(UNUSED void *arg)
+{
+    if (how & RECOVERS)
+        defer(recover, NULL);
+    defer(leaves, NULL);
+    if (how & OUTER)
+        W->panic("OUTER");
+}
+
+static void tries_inside(UNUSED void *arg)
+{
+    defer(count, &quietly_deferred);
+    CHECK_EQ(W->try_(outer, NULL, NULL), how & RECOVERS ? WHARF_RECOVERED : how & OUTER ? WHARF_PANICKED : WHARF_OK);
+}
+
+int main(void)
+{
+    load_wharf();
+    for (how = 0; how < ALL; how++) {
+        if (how & RECOVERS && !(how & OUTER))
+            continue;
+        wharf_panic_info *info = NULL;
+        int32_t status = W->try_(outer, NULL, &info);
+        if (how & OUTER && !(how & RECOVERS)) {
+            CHECK_EQ(status, WHARF_PANICKED);
+            CHECK_EQ(strcmp(info->message, "OUTER"), 0);
+            CHECK(info->earlier == NULL);
+            W->panic_info_free(info);
+        } else {
+            CHECK_EQ(status, how & RECOVERS ? WHARF_RECOVERED : WHARF_OK);
+        }
+        if (how & RECOVERS)
+            CHECK_EQ(W->call(outer, NULL), WHARF_RECOVERED);
+        CHECK_EQ(W->call(tries_inside, NULL), WHARF_OK);
+    }
+    CHECK_EQ(stats().stacks_used, 0);
+    CHECK_EQ(W->stop(WHARF_NEVER), WHARF_OK);
+    puts("OK");
+    return 0;
+}
