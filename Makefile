@@ -9,10 +9,14 @@ TARGET  ?=
 CROSS   := $(if $(TARGET),$(patsubst riscv64gc-%,riscv64-%,$(patsubst armv7-%,arm-%,$(subst -unknown-,-,$(TARGET))))-)
 UNWINDER := -lgcc_s
 ifneq ($(filter %-musl,$(TARGET)),)
-# What it is built with on a machine of another libc: `musl-tools` has no libgcc_s.
+# A compiler for glibc that is turned to musl has no libgcc_s.
+UNWINDER = $(OUT)/unwinder.a
+endif
+MUSL_TARGET := $(shell uname -m)-unknown-linux-musl
+ifeq ($(TARGET),$(MUSL_TARGET))
+# Of Debian's musl-tools.
 CROSS   :=
 CC      := musl-gcc
-UNWINDER = $(OUT)/unwinder.a
 endif
 ifneq ($(CROSS),)
 CC      := $(CROSS)gcc
@@ -45,7 +49,7 @@ LOCK := $(if $(shell command -v flock),flock $(OUT)/lock)
 LIBRARIES := $(OUT)/$(SO) $(OUT)/$(SO).debug $(OUT)/libwharf.so $(OUT)/libwharf.a
 
 .DELETE_ON_ERROR:
-.PHONY: lib libraries demo test test-cross test-musl check-macos lint check model bench soak header install uninstall clean help FORCE
+.PHONY: lib libraries demo test test-cross test-musl musl-aarch64 check-macos lint check model bench soak header install uninstall clean help FORCE
 .DEFAULT_GOAL := lib
 
 ## lib        the libraries: OUT/libwharf.so.0, libwharf.so, libwharf.so.0.debug, libwharf.a
@@ -203,12 +207,21 @@ test-cross:
 		WHARF_TARGET=$$target $(CARGO) test -q --test scenarios --test variants --test mutations -- --nocapture; \
 	done
 
-MUSL_TARGET := $(shell uname -m)-unknown-linux-musl
-
-## test-musl  the scenarios in hosts of musl's
-test-musl:
+## test-musl  the scenarios in hosts of musl's: this machine's CPU, or MUSL_TARGET=aarch64-unknown-linux-musl
+test-musl: $(if $(filter aarch64-%,$(MUSL_TARGET)),musl-aarch64)
 	$(MAKE) --no-print-directory lib TARGET=$(MUSL_TARGET)
 	WHARF_TARGET=$(MUSL_TARGET) $(CARGO) test -q --test scenarios -- --nocapture
+
+ifneq ($(shell uname -m),aarch64)
+# Its compiler, and what the emulator runs programs by.
+MUSL_AARCH64 := $(abspath $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target))/musl-aarch64
+musl-aarch64:
+	@$(call need,aarch64-linux-gnu-gcc,apt-get install gcc-aarch64-linux-gnu); \
+	$(call need,qemu-aarch64,apt-get install qemu-user)
+	sh tests/musl.sh arm64 aarch64 '$(MUSL_AARCH64)'
+test-musl: export PATH := $(PATH):$(MUSL_AARCH64)/bin
+test-musl: export QEMU_LD_PREFIX := $(MUSL_AARCH64)/root
+endif
 
 # Nothing here runs what was made for macOS: it is type-checked, linked, and looked at. The linker is rustc's own, and
 # ziglang has the list of what the system's library exports, with names of processors that this linker does not know.
@@ -257,7 +270,7 @@ model:
 
 ## bench      the figures, as a table
 bench: lib
-	$(CARGO) test -q --test bench -- --ignored --nocapture
+	$(CARGO) test -q --test bench -- --ignored --nocapture --test-threads=1
 
 ## soak       what starts, stops, unloads, forks and ends, 100 times under load; takes an hour
 soak: lib

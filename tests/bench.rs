@@ -114,10 +114,17 @@ fn figures_of_a_release() {
     timed(&bench, &mut rounds, count);
     add(&mut rounds, "", bench.counted());
     println!("\n| {count} rounds | min | median | plain | target |\n|---|---:|---:|---:|---|");
-    let missed = ROWS.iter().filter(|row| !print(row, &rounds)).count() + targets::print();
+    let missed = ROWS.iter().filter(|row| !print(row, &rounds)).count();
     println!(
         "\n{missed} targets missed. Load average before {before}, after {}: at more than 1 or 2, others",
         load()
     );
     println!("were at work on this machine and the times say little.");
+}
+
+#[test]
+#[ignore = "takes emulators: make bench"]
+fn figures_of_other_targets() {
+    let missed = targets::print();
+    println!("\n{missed} targets missed.");
 }

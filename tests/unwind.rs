@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use support::build::{Workshop, compiler};
-use support::head::{Case, Source};
+use support::head::{Case, Source, With};
 use support::{Outcome, in_parallel, root, run};
 
 /// How many cases run beside each other.
@@ -104,7 +104,7 @@ fn tracer(workshop: &Workshop) -> Result<PathBuf, String> {
         files: ["main.c", "process.c", "walk.c"].map(|file| dir.join(file)).to_vec(),
         libraries: Vec::new(),
         cflags: libraries.map(String::from).to_vec(),
-        linked: false,
+        linked: With::Nothing,
         cases: Vec::new(),
     };
     // Built anew each time: nobody looks whether its headers have changed.

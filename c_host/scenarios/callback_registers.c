@@ -139,6 +139,7 @@ static NOINLINE void clobber(void)
                        "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "ft0", "ft1", "ft2", "ft3", "ft4", "ft5", "ft6", "fa0",
                        "fa1", "fa2", "fa3", "fa4", "fa5", "fa6", "fa7", "fs0", "fs1", "fs2", "fs3", "fs4", "fs5", "fs6", "fs7",
                        "fs8", "fs9", "fs10", "fs11", "memory");
+}
 #elif defined(__arm__)
 enum { AT_ENTRY = 0 };
 /* ARM code; the compiler's may be Thumb. */

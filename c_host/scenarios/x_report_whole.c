@@ -263,11 +263,13 @@ static void hold(thread_fn by)
 
 static void destroy_heap(void)
 {
-    /* Each block's size, and what free blocks are chained by. */
-    for (size_t bytes = 16; bytes < 4096; bytes += 16) {
-        size_t *block = malloc(bytes);
-        memset((char *)block - 8, 0x5a, bytes + 16);
-    }
+    /* Each block's size, and what free blocks are chained by; the last one's end is where more would come from. */
+    enum { BLOCKS = 255 };
+    char *blocks[BLOCKS];
+    for (size_t i = 0; i < BLOCKS; i++)
+        blocks[i] = malloc(16 * (i + 1));
+    for (size_t i = 0; i < BLOCKS; i++)
+        memset(blocks[i] - 8, 0x5a, 16 * (i + 1) + 16);
 }
 
 static void use_up_memory(void)

@@ -128,7 +128,7 @@ static void stops_beside(const char *what)
     for (int i = 0; i < THREADS; i++)
         join(threads[i]);
     CHECK(done[0] > 0);
-    CHECK_EQ(stats().threads_bound, 0);
+    check_bound(0);
     CHECK_EQ(W->stop(WHARF_NEVER), WHARF_OK);
 }
 

@@ -1,7 +1,7 @@
 //! AArch64, AAPCS64, ELF and Mach-O. Landing pads for BTI stand where code is jumped to; return addresses are stored
 //! unsigned, for `gogo` to find. x18 is the platform's.
 
-use super::{ON_SIGNAL, Regs};
+use super::{Frame, ON_SIGNAL, Regs};
 use core::arch::{asm, global_asm, naked_asm};
 
 // ---- The TLS word ----------------------------------------------------------------------------
@@ -84,31 +84,30 @@ global_asm!(
     "\\name:",
     ".cfi_startproc",
     "hint #34", // bti c
-    "str x3, [sp, #-176]!",
+    "stp x29, x30, [sp, #-176]!",
     ".cfi_def_cfa_offset 176",
-    "stp x29, x30, [sp, #160]",
-    ".cfi_offset x29, -16",
-    ".cfi_offset x30, -8",
-    "add x29, sp, #160",
-    cfi_switch!(".cfi_def_cfa x29, 16"),
+    ".cfi_offset x29, -176",
+    ".cfi_offset x30, -168",
+    "mov x29, sp",
+    cfi_switch!(".cfi_def_cfa_register x29"),
+    "str x3, [sp, #16]",
     // For `gogo`.
-    "stp d8, d9, [sp, #16]",
-    "stp d10, d11, [sp, #32]",
-    "stp d12, d13, [sp, #48]",
-    "stp d14, d15, [sp, #64]",
-    "stp x19, x20, [sp, #80]",
-    "stp x21, x22, [sp, #96]",
-    "stp x23, x24, [sp, #112]",
-    "stp x25, x26, [sp, #128]",
-    "stp x27, x28, [sp, #144]",
-    "mov x9, sp",
-    g0_sp_store!("str x9, [x3]"),
+    "stp d8, d9, [sp, #24]",
+    "stp d10, d11, [sp, #40]",
+    "stp d12, d13, [sp, #56]",
+    "stp d14, d15, [sp, #72]",
+    "stp x19, x20, [sp, #88]",
+    "stp x21, x22, [sp, #104]",
+    "stp x23, x24, [sp, #120]",
+    "stp x25, x26, [sp, #136]",
+    "stp x27, x28, [sp, #152]",
+    g0_sp_store!("str x29, [x3]"),
     ".endm",
     ".macro wharf_switch_back",
     "mov w0, wzr",
     "mov sp, x29",
     ".cfi_remember_state",
-    "ldp x29, x30, [sp], #16",
+    "ldp x29, x30, [sp], #176",
     ".cfi_def_cfa sp, 0",
     ".cfi_restore x29",
     ".cfi_restore x30",
@@ -129,7 +128,7 @@ global_asm!(
     "mov x0, x1",
     "blr x9",
     "2:",
-    "ldr x0, [x29, #-160]",
+    "ldr x0, [x29, #16]",
     "ldr x9, [x0, #8]",
     "cbnz x9, 3f",
     "wharf_switch_back",
@@ -151,9 +150,10 @@ global_asm!(
     ".popsection",
 );
 
-/// Bytes of the switch's frame below the frame pointer: eighteen registers, the buffer's address, and
-/// a word that keeps the stack aligned.
-pub(super) const BELOW_FP: usize = 20 * size_of::<usize>();
+/// The record, the name, eighteen registers, and a word that keeps the stack aligned: the frame pointer, which is the
+/// stack pointer then, needs no move of its own.
+pub(super) const FRAME: Frame =
+    Frame { record: 0, name: 2 * size_of::<usize>(), bytes: 22 * size_of::<usize>() };
 
 /// Goes back to the switch that left `sp`, as if its function had returned; it gives `value`.
 ///
@@ -165,16 +165,16 @@ pub(crate) unsafe extern "C" fn gogo(sp: usize, value: u32) -> ! {
     naked_asm!(
         ".cfi_startproc",
         "hint #34", // bti c
-        "ldp d8, d9, [x0, #16]",
-        "ldp d10, d11, [x0, #32]",
-        "ldp d12, d13, [x0, #48]",
-        "ldp d14, d15, [x0, #64]",
-        "ldp x19, x20, [x0, #80]",
-        "ldp x21, x22, [x0, #96]",
-        "ldp x23, x24, [x0, #112]",
-        "ldp x25, x26, [x0, #128]",
-        "ldp x27, x28, [x0, #144]",
-        "ldp x29, x30, [x0, #160]",
+        "ldp d8, d9, [x0, #24]",
+        "ldp d10, d11, [x0, #40]",
+        "ldp d12, d13, [x0, #56]",
+        "ldp d14, d15, [x0, #72]",
+        "ldp x19, x20, [x0, #88]",
+        "ldp x21, x22, [x0, #104]",
+        "ldp x23, x24, [x0, #120]",
+        "ldp x25, x26, [x0, #136]",
+        "ldp x27, x28, [x0, #152]",
+        "ldp x29, x30, [x0]",
         "add sp, x0, #176",
         "mov w0, w1",
         "ret",

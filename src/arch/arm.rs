@@ -1,7 +1,7 @@
 //! ARMv7, AAPCS with hard floats, ELF. All here is ARM code, which Thumb code calls and is called by: a code address's
 //! lowest bit tells which it is. Frames are described as EHABI has it, and for debuggers once more.
 
-use super::{ON_SIGNAL, Regs};
+use super::{Frame, ON_SIGNAL, Regs};
 use core::arch::{asm, global_asm, naked_asm};
 
 // ---- The TLS word ----------------------------------------------------------------------------
@@ -133,9 +133,8 @@ global_asm!(
     ".popsection",
 );
 
-/// Bytes of the switch's frame below the frame pointer: eight registers of two words, seven of one, and the
-/// buffer's address.
-pub(super) const BELOW_FP: usize = 24 * size_of::<usize>();
+/// Eight registers of two words, seven of one, and the name.
+pub(super) const FRAME: Frame = Frame::with_record_on_top(24);
 
 /// Goes back to the switch that left `sp`, as if its function had returned; it gives `value`.
 ///
@@ -163,7 +162,7 @@ pub(crate) unsafe extern "C" fn gogo(sp: usize, value: u32) -> ! {
 /// # Safety
 /// The switch's frame can be read.
 pub(crate) unsafe fn recall(mut regs: Regs) -> Regs {
-    let from = (regs.0[Regs::SP] - super::SWITCH_BYTES + size_of::<usize>()) as *const [usize; 7];
+    let from = (regs.0[Regs::SP] - FRAME.bytes + size_of::<usize>()) as *const [usize; 7];
     // SAFETY: as the caller says.
     regs.0[4..11].copy_from_slice(unsafe { &*from });
     regs

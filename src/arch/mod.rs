@@ -19,10 +19,10 @@
 //!   return address                                 (where the CPU pushes it: the way back)
 //!   saved frame pointer                            fn's frame ...
 //!   saved callee-saved registers
-//!   buf                  <- buf.sp
+//!   buf, its name        <- buf.sp
 //! ```
 //!
-//! * The last word left behind is `buf` itself and `buf.sp` is its address, so that a frame on the
+//! * A word of what is left behind is `buf` itself, at `buf.sp` or near it, so that a frame on the
 //!   host's stack names the record it belongs to: that is how a record whose frame was jumped over
 //!   is told from one that lives (`[record]`).
 //! * `buf.sp` is written before the first instruction of `fn` (`[g0-sp]`).
@@ -236,13 +236,37 @@ pub(crate) fn is_switch(pc: usize) -> bool {
     pc.wrapping_sub(start) < &raw const SWITCH_END as usize - start
 }
 
-/// The `sp` of the switch whose frame has this frame pointer.
-pub(crate) fn switch_sp(fp: usize) -> usize {
-    fp - Regs::RECORD_TO_FP - cpu::BELOW_FP
+/// The switch's frame: from its stack pointer, where these are in bytes, to its caller's.
+struct Frame {
+    /// The saved frame pointer and the return address.
+    record: usize,
+    /// `buf`.
+    name: usize,
+    bytes: usize,
 }
 
-/// What the switch leaves behind: from its stack pointer to its caller's.
-pub(crate) const SWITCH_BYTES: usize = cpu::BELOW_FP + 2 * size_of::<usize>();
+impl Frame {
+    /// As in the drawing in the module's head, with so many words below the record.
+    #[allow(dead_code, reason = "AArch64's is another")]
+    const fn with_record_on_top(words: usize) -> Frame {
+        let record = words * size_of::<usize>();
+        Frame { record, name: 0, bytes: record + 2 * size_of::<usize>() }
+    }
+}
+
+/// The `sp` of the switch whose frame has this frame pointer.
+pub(crate) fn switch_sp(fp: usize) -> usize {
+    fp - Regs::RECORD_TO_FP - cpu::FRAME.record
+}
+
+/// Where the frame of the switch that left `sp` has its name.
+#[inline(always)]
+pub(crate) fn name_of_switch(sp: usize) -> *const usize {
+    (sp + cpu::FRAME.name) as *const usize
+}
+
+/// What the switch leaves behind.
+pub(crate) const SWITCH_BYTES: usize = cpu::FRAME.bytes;
 
 /// The stack pointer of whoever called the switch that left `sp`, when that has returned: see the
 /// drawing in the module's head.
@@ -256,8 +280,8 @@ pub(crate) fn sp_behind_switch(sp: usize) -> usize {
 /// # Safety
 /// `sp` is what a switch that has not returned wrote to its buffer.
 pub(crate) unsafe fn behind_switch(sp: usize) -> [usize; 3] {
-    let frame = (sp + cpu::BELOW_FP) as *const usize;
-    // SAFETY: the end of the switch's frame: frame pointer, return address.
+    let frame = (sp + cpu::FRAME.record) as *const usize;
+    // SAFETY: of the switch's frame: frame pointer, return address.
     unsafe { [sp_behind_switch(sp), *frame, strip(*frame.add(1))] }
 }
 

@@ -2,7 +2,7 @@
 //! is a return to the processor's prediction. The frame pointer is the CFA; below it stand the return address and
 //! the old one. gp and tp are the platform's.
 
-use super::{ON_SIGNAL, Regs};
+use super::{Frame, ON_SIGNAL, Regs};
 use core::arch::{asm, global_asm, naked_asm};
 
 // ---- The TLS word ----------------------------------------------------------------------------
@@ -130,8 +130,8 @@ global_asm!(
     ".popsection",
 );
 
-/// Bytes of the switch's frame below its record: twenty-three registers, and the buffer's address.
-pub(super) const BELOW_FP: usize = 24 * size_of::<usize>();
+/// Twenty-three registers and the name.
+pub(super) const FRAME: Frame = Frame::with_record_on_top(24);
 
 /// Goes back to the switch that left `sp`, as if its function had returned; it gives `value`.
 ///

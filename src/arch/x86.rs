@@ -1,6 +1,6 @@
 //! i386 and up, System V ABI as Linux has it (the stack is aligned to 16 at a call), ELF.
 
-use super::{ON_SIGNAL, Regs};
+use super::{Frame, ON_SIGNAL, Regs};
 use core::arch::{asm, global_asm, naked_asm};
 
 // ---- The TLS word ----------------------------------------------------------------------------
@@ -151,8 +151,8 @@ global_asm!(
     ".popsection",
 );
 
-/// Bytes of the switch's frame below the frame pointer.
-pub(super) const BELOW_FP: usize = 4 * size_of::<usize>();
+/// Three registers and the name.
+pub(super) const FRAME: Frame = Frame::with_record_on_top(4);
 
 /// Goes back to the switch that left `sp`, as if its function had returned; it gives `value`. Both come in
 /// registers: a handler has it jumped to on a stack that may be full.

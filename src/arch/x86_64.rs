@@ -1,6 +1,6 @@
 //! x86-64, System V ABI, ELF and Mach-O.
 
-use super::{ON_SIGNAL, Regs};
+use super::{Frame, ON_SIGNAL, Regs};
 use core::arch::{asm, global_asm, naked_asm};
 
 // ---- The TLS word ----------------------------------------------------------------------------
@@ -134,8 +134,8 @@ global_asm!(
     ".popsection",
 );
 
-/// Bytes of the switch's frame below the frame pointer.
-pub(super) const BELOW_FP: usize = 6 * size_of::<usize>();
+/// Five registers and the name.
+pub(super) const FRAME: Frame = Frame::with_record_on_top(6);
 
 /// Goes back to the switch that left `sp`, as if its function had returned; it gives `value`.
 ///

@@ -26,6 +26,13 @@ impl Counter {
         self.0.store(self.0.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
+    /// As [`increment`](Counter::increment), without a branch to what is rare: false if it is now, and nothing is done.
+    #[inline(always)]
+    pub(crate) fn increment_quickly(&self) -> bool {
+        self.increment();
+        true
+    }
+
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -48,10 +55,19 @@ impl Halves {
     /// By the thread that counts.
     #[inline(always)]
     pub(crate) fn increment(&self) {
-        match self.low.load(Ordering::Relaxed).wrapping_add(1) {
-            0 => self.come_around(),
-            low => self.low.store(low, Ordering::Relaxed),
+        if !self.increment_quickly() {
+            self.come_around();
         }
+    }
+
+    /// As [`increment`](Halves::increment), without a branch to what is rare: false if it is now, and nothing is done.
+    #[inline(always)]
+    pub(crate) fn increment_quickly(&self) -> bool {
+        let low = self.low.load(Ordering::Relaxed).wrapping_add(1);
+        if low != 0 {
+            self.low.store(low, Ordering::Relaxed);
+        }
+        low != 0
     }
 
     /// Release: who sees the 0 sees `high` odd, or later.

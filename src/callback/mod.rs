@@ -43,14 +43,20 @@ pub(crate) type Caught = *mut *mut wharf_panic_info;
 pub(crate) unsafe fn cgocallback<const TRY: bool>(f: EntryFn, arg: *mut c_void, caught: Caught) -> Status {
     match gmp::getm_quickly() {
         // SAFETY: the caller's word, handed on; so in all functions of a call.
-        Some(m) => unsafe { call::<TRY>(f, arg, m, caught) },
+        Some(m) => unsafe { call::<TRY, true>(f, arg, m, caught) },
         // SAFETY: handed on.
         None => unsafe { first_call::<TRY>(f, arg, caught) },
     }
 }
 
+/// `DIRECT`: the M was found quickly, so that no sanitizer watches the switch.
 #[inline(always)]
-unsafe fn call<const TRY: bool>(f: EntryFn, arg: *mut c_void, m: &'static M, caught: Caught) -> Status {
+unsafe fn call<const TRY: bool, const DIRECT: bool>(
+    f: EntryFn,
+    arg: *mut c_void,
+    m: &'static M,
+    caught: Caught,
+) -> Status {
     if m.gate.busy() {
         // SAFETY: handed on.
         return unsafe { nested::<TRY>(f, arg, m, caught, arch::stack_pointer()) };
@@ -66,8 +72,11 @@ unsafe fn call<const TRY: bool>(f: EntryFn, arg: *mut c_void, m: &'static M, cau
     if TRY {
         home.set_base(Kind::Try);
     }
+    let host = home.record.host.as_ptr();
     // SAFETY: [g0-sp] the top of a free stack; the buffer is the G's own. `f` by the caller's word.
-    let landed = unsafe { gmp::switch(f, arg, home.top, home.record.host.as_ptr()) };
+    let landed = unsafe {
+        if DIRECT { arch::call_on_stack(f, arg, home.top, host) } else { gmp::switch(f, arg, home.top, host) }
+    };
     if landed != 0 {
         core::mem::forget(running);
         // SAFETY: the base's switch has come back here.
@@ -76,8 +85,7 @@ unsafe fn call<const TRY: bool>(f: EntryFn, arg: *mut c_void, m: &'static M, cau
     if TRY && cfg!(not(wharf_mutate = "panic_try")) {
         home.set_base(Kind::Call);
     }
-    running.end();
-    WHARF_OK
+    running.end()
 }
 
 /// A callback that is on the home stack, until it returns. Dropped when it is unwound. Go: `unwindm`.
@@ -92,16 +100,16 @@ impl Running {
         unsafe { &*self.m.home.load(Ordering::Relaxed) }
     }
 
-    /// When it has returned.
+    /// When it has returned: `WHARF_OK`.
     #[inline(always)]
-    fn end(self) {
-        let home = self.home();
-        if cfg!(not(wharf_mutate = "g0_sp_restore")) {
-            home.vacate_returned();
+    fn end(self) -> Status {
+        let vacated = cfg!(wharf_mutate = "g0_sp_restore") || self.home().vacate_returned();
+        if !vacated || !self.m.calls.increment_quickly() {
+            return end_slowly(self);
         }
-        self.m.calls.increment();
         self.m.gate.leave_home();
         core::mem::forget(self);
+        WHARF_OK
     }
 
     /// When a panic has come back to it, or it is unwound.
@@ -131,13 +139,23 @@ unsafe fn landed_home(m: &'static M, caught: Caught) -> Status {
 impl Drop for Running {
     #[inline(always)] // So that the guard stays in a register.
     fn drop(&mut self) {
-        unwound_home(Running { m: self.m });
+        unwound_home(self.m);
     }
+}
+
+/// The end of one that has returned, if it has left scopes or the count of calls comes around.
+#[cold]
+#[inline(never)]
+fn end_slowly(running: Running) -> Status {
+    running.abort();
+    core::mem::forget(running);
+    WHARF_OK
 }
 
 #[cold]
 #[inline(never)]
-fn unwound_home(running: Running) {
+fn unwound_home(m: &'static M) {
+    let running = Running { m };
     panic::unwound(Scope { on: running.home(), mark: 0 });
     running.abort();
     core::mem::forget(running);
@@ -149,7 +167,7 @@ fn unwound_home(running: Running) {
 unsafe fn first_call<const TRY: bool>(f: EntryFn, arg: *mut c_void, caught: Caught) -> Status {
     match needm() {
         // SAFETY: handed on.
-        Ok(m) => unsafe { call::<TRY>(f, arg, m, caught) },
+        Ok(m) => unsafe { call::<TRY, false>(f, arg, m, caught) },
         Err(status) => status,
     }
 }
@@ -167,7 +185,7 @@ unsafe fn at_closed_gate<const TRY: bool>(
     drop(errno);
     match opened {
         // SAFETY: handed on.
-        Ok(()) => unsafe { call::<TRY>(f, arg, m, caught) },
+        Ok(()) => unsafe { call::<TRY, false>(f, arg, m, caught) },
         Err(status) => status,
     }
 }
@@ -311,7 +329,7 @@ unsafe fn elsewhere<const TRY: bool>(
     drop(errno);
     if alone {
         // SAFETY: handed on. Not busy: this does not come back here.
-        return unsafe { call::<TRY>(f, arg, m, caught) };
+        return unsafe { call::<TRY, false>(f, arg, m, caught) };
     }
     let Some(on) = on else { return WHARF_ENOMEM };
     let further = Further::enter(m, on, kind(TRY));

@@ -65,20 +65,21 @@ impl Slot<G> {
         self.host_sp() != 0
     }
 
-    /// Nothing is on this stack any more: its callback has returned, and its switch done what was left.
+    /// Nothing is on this stack any more: its callback has returned, and its switch done what was left. False if there
+    /// are scopes that were jumped out of.
     #[inline(always)]
-    pub(crate) fn vacate_returned(&self) {
+    pub(crate) fn vacate_returned(&self) -> bool {
         self.record.out.sp.store(0, Ordering::Relaxed);
         self.record.host.sp.store(0, Ordering::Relaxed);
-        if self.position().1 != 0 {
-            self.clear_scopes();
-        }
+        self.position().1 == 0
     }
 
-    /// As [`vacate_returned`](GStack::vacate_returned), of one that has ended in another way.
+    /// Nothing is on this stack any more, however that has ended.
     pub(crate) fn vacate(&self) {
         self.record.host.finish.store(0, Ordering::Relaxed);
-        self.vacate_returned();
+        if !self.vacate_returned() {
+            self.clear_scopes();
+        }
         self.discard_panics();
     }
 

@@ -6,7 +6,7 @@ use super::g::{GStack, STACKS};
 use super::gate::{CLOSED, Gate};
 use super::owner::{End, Owner};
 use super::scope::Kind;
-use super::switch::abandon;
+use super::switch::{abandon, is_watched};
 use crate::arch;
 use crate::base::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Counter, Ordering, compiler_fence};
 use crate::sys::{self, Knot};
@@ -44,21 +44,33 @@ pub(crate) struct M {
 // SAFETY: the knot is written by the owner while nobody else looks at it.
 unsafe impl Sync for M {}
 
-/// In the TLS word, an M's address has this bit set. A word without it is no M: 0 before the thread's
+/// In the TLS word, an M's address has one of two bits set. A word without is no M: 0 before the thread's
 /// first call, the address of its former M's `end` when it has ended.
 const BOUND: usize = 1;
-const _: () = assert!(core::mem::offset_of!(M, end) & BOUND == 0);
+/// Where a sanitizer watches each switch: such an M is not found quickly.
+const WATCHED: usize = 2;
+const EITHER: usize = BOUND | WATCHED;
+const _: () = assert!(core::mem::offset_of!(M, end) & EITHER == 0);
 
 /// The calling thread's M, if it has one. `[sig]`
 #[inline(always)]
 pub(crate) fn getm() -> Option<&'static M> {
-    bound_by(arch::tls_word())
+    let word = arch::tls_word();
+    // SAFETY: [table] a word with such a bit was stored by `bind`, and the table lives as long as a
+    // bound M's thread.
+    (word & EITHER != 0).then(|| unsafe { &*((word & !EITHER) as *const M) })
 }
 
-/// As [`getm`], but finds none where the word is not at the same place in every thread. `[sig]`
+/// As [`getm`], but finds none where the word is not at the same place in every thread, or a sanitizer watches. `[sig]`
 #[inline(always)]
 pub(crate) fn getm_quickly() -> Option<&'static M> {
-    bound_by(arch::tls_word_quickly())
+    let word = arch::tls_word_quickly();
+    // SAFETY: as above. Said to be an address, it is not asked again whether it is one.
+    (word & BOUND != 0).then(|| unsafe {
+        let at = word - BOUND;
+        core::hint::assert_unchecked(at != 0);
+        &*(at as *const M)
+    })
 }
 
 /// Unties the calling thread from what a former load of the library has bound: glibc may show a thread's dynamic
@@ -66,22 +78,8 @@ pub(crate) fn getm_quickly() -> Option<&'static M> {
 pub(crate) fn forget(m: &'static M) {
     // SAFETY: the thread's own word.
     let word = unsafe { AtomicUsize::from_ptr(arch::tls_word_addr()) };
-    let bound = ptr::from_ref(m) as usize | BOUND;
     // A signal handler may have bound another meanwhile. The same one again is found by its owner's tid.
-    let _raced = word.compare_exchange(bound, 0, Ordering::Relaxed, Ordering::Relaxed);
-}
-
-#[inline(always)]
-fn bound_by(word: usize) -> Option<&'static M> {
-    if word & BOUND == 0 {
-        return None;
-    }
-    // SAFETY: [table] a word with the bit was stored by `bind`, and the table lives as long as a
-    // bound M's thread. Said to be an address, it is not asked again whether it is one.
-    unsafe {
-        core::hint::assert_unchecked(word != BOUND);
-        Some(&*((word - BOUND) as *const M))
-    }
+    let _raced = word.compare_exchange(m.word(), 0, Ordering::Relaxed, Ordering::Relaxed);
 }
 
 /// The managed stack that we are on. `[where]` `[sig]`
@@ -320,6 +318,11 @@ impl M {
         }
     }
 
+    /// What the TLS word of its thread holds.
+    fn word(&self) -> usize {
+        ptr::from_ref(self) as usize | if is_watched() { WATCHED } else { BOUND }
+    }
+
     /// Makes this M the calling thread's, unless a signal handler has bound another meanwhile: then
     /// false, and the M is still the caller's to give back. `[sig]`
     pub(super) fn bind(&'static self, owner: &Owner, tid: i32) -> bool {
@@ -327,9 +330,8 @@ impl M {
         // SAFETY: the thread's own word, for as long as the thread lives.
         let word = unsafe { AtomicUsize::from_ptr(arch::tls_word_addr()) };
         let before = word.load(Ordering::Relaxed);
-        let this = ptr::from_ref(self) as usize | BOUND;
-        if before & BOUND != 0
-            || word.compare_exchange(before, this, Ordering::Relaxed, Ordering::Relaxed).is_err()
+        if before & EITHER != 0
+            || word.compare_exchange(before, self.word(), Ordering::Relaxed, Ordering::Relaxed).is_err()
         {
             return false;
         }

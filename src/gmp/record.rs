@@ -6,7 +6,7 @@ use crate::sys;
 
 /// Whether the frame on the host's stack of a busy `slot` is gone, seen from an entry from a host
 /// stack whose frames span `sp..=entry_sp`: our own frames lie over it, its memory is unmapped, or
-/// its last word no longer names the record. `[sig]`
+/// its name is no longer the record's. `[sig]`
 pub(crate) fn is_dead(slot: &GStack, sp: usize, entry_sp: usize) -> bool {
     let host_sp = slot.host_sp();
     // What we call next would lie over it, too.
@@ -18,8 +18,9 @@ pub(crate) fn is_dead(slot: &GStack, sp: usize, entry_sp: usize) -> bool {
         return false;
     }
     let names = &raw const slot.record.host as usize;
+    let name = arch::name_of_switch(host_sp);
     // SAFETY: readable, or not read; [g0-sp] the switch left its slot's address there.
-    !sys::readable(host_sp) || unsafe { *(host_sp as *const usize) } != names
+    !sys::readable(name as usize) || unsafe { *name } != names
 }
 
 /// Whether the callback on `on` is out on the host's stack, and code that it called there runs at `sp`,
@@ -29,8 +30,9 @@ pub(crate) fn is_out_at(on: &GStack, sp: usize) -> bool {
     const FAR: usize = 16 << 20;
     let (host_sp, names) = (on.host_sp(), &raw const on.record.host as usize);
     let below = on.sched_sp() != 0 && sp < host_sp && host_sp - sp < FAR;
+    let name = arch::name_of_switch(host_sp);
     // SAFETY: readable, or not read; [g0-sp] the switch left its slot's address there.
-    below && sys::readable(host_sp) && unsafe { *(host_sp as *const usize) } == names
+    below && sys::readable(name as usize) && unsafe { *name } == names
 }
 
 /// More than the switch's frame takes.
@@ -49,5 +51,5 @@ pub(crate) fn still_out(on: &GStack, entry_sp: usize) -> bool {
     let names = &raw const on.record.out as usize;
     let overlaid = (arch::stack_pointer() - NEXT_FRAME..=entry_sp).contains(&sched_sp);
     // SAFETY: [slab] an address on a stack that is in use.
-    !overlaid && on.contains(sched_sp) && unsafe { *(sched_sp as *const usize) } == names
+    !overlaid && on.contains(sched_sp) && unsafe { *arch::name_of_switch(sched_sp) } == names
 }

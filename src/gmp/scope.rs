@@ -14,7 +14,7 @@ use core::cell::Cell;
 use core::ffi::c_void;
 
 use super::g::GStack;
-use crate::arch::EntryFn;
+use crate::arch::{self, EntryFn};
 use crate::base::atomic::{Ordering, compiler_fence};
 use crate::stack::KEPT_BYTES;
 use crate::sys;
@@ -288,12 +288,12 @@ impl Scope {
         self.slot().is_none_or(|slot| self.names(slot as usize))
     }
 
-    /// Whether its switch's frame has this for its last word. As yet without a frame, it is just made.
+    /// Whether this is the name of its switch's frame. As yet without a frame, it is just made.
     #[inline(always)]
     fn names(self, slot: usize) -> bool {
         let sp = self.sp();
         // SAFETY: [g0-sp] where a switch was on this stack, which is in use.
-        sp == 0 || self.on.contains(sp) && unsafe { *(sp as *const usize) } == slot
+        sp == 0 || self.on.contains(sp) && unsafe { *arch::name_of_switch(sp) } == slot
     }
 
     /// Where its switch writes its stack pointer; the base's does so to the G.

@@ -40,7 +40,7 @@ pub(crate) fn look_for_sanitizers() {
     }
 }
 
-fn is_watched() -> bool {
+pub(super) fn is_watched() -> bool {
     SWITCH.load(Ordering::Relaxed) == watched as *mut ()
 }
 

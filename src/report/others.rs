@@ -108,10 +108,10 @@ fn behind(sp: usize, buffer: &arch::Gobuf) -> Option<Frame> {
     if sp == 0 || !sys::readable(sp) || !sys::readable(arch::sp_behind_switch(sp) - size_of::<usize>()) {
         return None;
     }
-    // SAFETY: [g0-sp] where a switch left a stack, and it can be read. The last word left behind says
-    // whether the switch's frame is still there.
+    // SAFETY: [g0-sp] where a switch left a stack, and it can be read. The name says whether the switch's frame is
+    // still there.
     unsafe {
-        if *(sp as *const usize) != buffer.as_ptr() as usize {
+        if *arch::name_of_switch(sp) != buffer.as_ptr() as usize {
             return None;
         }
         let [sp, fp, pc] = arch::behind_switch(sp);

@@ -97,7 +97,7 @@ impl Bench {
                 .collect(),
             // Without frame pointers, as programs are; a change of the header is a change of the command.
             cflags: vec!["-O2".to_string(), "-fomit-frame-pointer".to_string(), stamp],
-            linked: false,
+            linked: With::Nothing,
             cases: Vec::new(),
         };
         self.workshop.build(&source).unwrap_or_else(|why| panic!("bench_{name} does not compile:\n{why}"))

@@ -75,33 +75,33 @@ impl Workshop {
         for library in &source.libraries {
             let stem = library.file.file_stem().expect("a file has a name").to_string_lossy();
             let flags = ["-shared".to_string(), "-fPIC".to_string()];
-            let (end, last) = match library.with {
-                With::Nothing => ("", Vec::new()),
-                With::Shared => ("", self.link_flags()),
-                With::Static => {
-                    let beside = |name| self.library.with_file_name(name);
-                    let archive = beside("libwharf.a").display().to_string();
-                    // It stands there for targets without a libgcc_s.
-                    let unwinder = Some(beside("unwinder.a")).filter(|path| path.exists());
-                    let unwinder = unwinder.map_or("-lgcc_s".to_string(), |path| path.display().to_string());
-                    ("_static", [&archive, &unwinder, "-ldl", "-lm"].map(String::from).to_vec())
-                }
-            };
+            let end = if library.with == With::Static { "_static" } else { "" };
             let out = self.dir.join(format!("{stem}{end}.so"));
+            let last = self.linked(library.with, "-lgcc_s");
             self.compile(std::slice::from_ref(&library.file), &flags, &out, &last)?;
         }
-        let mut last = vec!["-ldl".to_string(), "-lm".to_string()];
-        if source.linked {
-            last.extend(self.link_flags());
-        }
         let host = self.dir.join(&source.stem);
-        self.compile(&source.files, &source.cflags, &host, &last)?;
+        self.compile(&source.files, &source.cflags, &host, &self.linked(source.linked, "-lgcc_eh"))?;
         Ok(host)
     }
 
-    fn link_flags(&self) -> Vec<String> {
+    /// What is linked last. `unwinder`: what a wharf inside takes.
+    fn linked(&self, with: With, unwinder: &str) -> Vec<String> {
         let dir = self.library.parent().expect("a file stands in a directory");
-        vec![self.library.display().to_string(), format!("-Wl,-rpath,{}", dir.display())]
+        let beside = |name| dir.join(name).display().to_string();
+        let mut last = match with {
+            With::Nothing => Vec::new(),
+            With::Shared => {
+                vec![self.library.display().to_string(), format!("-Wl,-rpath,{}", dir.display())]
+            }
+            // It stands there for targets without a libgcc_s.
+            With::Static if dir.join("unwinder.a").exists() => {
+                vec![beside("libwharf.a"), beside("unwinder.a")]
+            }
+            With::Static => vec![beside("libwharf.a"), unwinder.to_string()],
+        };
+        last.extend(["-ldl", "-lm"].map(String::from));
+        last
     }
 
     fn compile(

@@ -21,7 +21,7 @@
 //! | `plugin: f.c` | the same, linked with libwharf |
 //! | `static: f.c` | built as `f_static.so`, with libwharf.a in it |
 //! | `cflags:` | further flags for compiler and linker |
-//! | `linked: yes` | the host is linked with libwharf, instead of opening it |
+//! | `linked: yes`, `linked: static` | the host is linked with libwharf, or has it in it, instead of opening it |
 //! | `args:`, `env: X=Y`, `timeout:` | arguments, environment (`X=` alone takes it away), seconds (default 20) |
 //! | `wrap: tool ...` | run under a tool; the host and its arguments follow; `'...'` keeps words together |
 //! | `needs: tool`, `needs: -flag` | skipped where the tool, or what the compiler wants for the flag, is missing; with `CI=true` that is a failure |
@@ -89,7 +89,7 @@ pub struct Library {
 }
 
 /// Which wharf is linked into it.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum With {
     Nothing,
     Shared,
@@ -103,7 +103,7 @@ pub struct Source {
     pub files: Vec<PathBuf>,
     pub libraries: Vec<Library>,
     pub cflags: Vec<String>,
-    pub linked: bool,
+    pub linked: With,
     pub cases: Vec<Case>,
 }
 
@@ -160,7 +160,7 @@ fn parse(path: &Path, head: &str) -> Result<Source, String> {
         files: vec![path.to_path_buf()],
         libraries: Vec::new(),
         cflags: Vec::new(),
-        linked: false,
+        linked: With::Nothing,
         cases: Vec::new(),
     };
     let mut shared = Case::new(name);
@@ -233,7 +233,8 @@ impl Source {
             "plugin" => self.bring(dir, value, With::Shared),
             "static" => self.bring(dir, value, With::Static),
             "cflags" => self.cflags.extend(words(value)),
-            "linked" => self.linked = value == "yes",
+            "linked" if value == "yes" => self.linked = With::Shared,
+            "linked" if value == "static" => self.linked = With::Static,
             _ => return false,
         }
         true
@@ -343,7 +344,7 @@ mod tests {
             "Name: says\n * more.\n * args: a\n * linked: yes\n * case one\n * args: 'b c'\n * status: 3\n * case two\n",
         );
         let source = source.expect("well written");
-        assert!(source.linked);
+        assert_eq!(source.linked, With::Shared);
         let [one, two] = &source.cases[..] else { panic!("two cases") };
         assert_eq!((one.name.as_str(), two.name.as_str()), ("Name/one", "Name/two"));
         assert_eq!(one.args, ["a", "b c"]);

@@ -51,12 +51,12 @@ pub struct Target {
     /// The C library has tables by which its own frames are unwound.
     pub libc_tables: bool,
     /// What is not to be had there, as `needs:` in a scenario's head names it, and why.
-    pub lacks: Reasons,
+    pub lacks: &'static [Reasons],
     /// What else cannot be shown there: the front of a scenario's name, and why.
     pub cannot: &'static [Reasons],
 }
 
-pub static TARGETS: [Target; 5] = [
+pub static TARGETS: [Target; 6] = [
     Target {
         name: "aarch64-unknown-linux-gnu",
         arch: "aarch64",
@@ -65,7 +65,7 @@ pub static TARGETS: [Target; 5] = [
         variants: &[OPTIMIZED, PROTECTED_ARM, BARE],
         runner: &["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"],
         libc_tables: true,
-        lacks: QEMU_LACKS,
+        lacks: &[QEMU_LACKS],
         cannot: &[QEMU],
     },
     Target {
@@ -76,8 +76,8 @@ pub static TARGETS: [Target; 5] = [
         flags: &["-funwind-tables"],
         variants: ARM_VARIANTS,
         runner: &["qemu-arm", "-L", "/usr/arm-linux-gnueabihf"],
-        libc_tables: false,
-        lacks: QEMU_LACKS,
+        libc_tables: true,
+        lacks: &[QEMU_LACKS],
         cannot: &[QEMU, ARM],
     },
     Target {
@@ -92,7 +92,7 @@ pub static TARGETS: [Target; 5] = [
         variants: X86,
         runner: &[],
         libc_tables: true,
-        lacks: I686_LACKS,
+        lacks: &[I686_LACKS],
         cannot: &[I686],
     },
     Target {
@@ -103,8 +103,8 @@ pub static TARGETS: [Target; 5] = [
         flags: &["-fasynchronous-unwind-tables"],
         variants: &[OPTIMIZED, BARE],
         runner: &["qemu-riscv64", "-L", "/usr/riscv64-linux-gnu"],
-        libc_tables: false,
-        lacks: QEMU_LACKS,
+        libc_tables: true,
+        lacks: &[QEMU_LACKS],
         cannot: &[QEMU, RISCV],
     },
     Target {
@@ -122,8 +122,20 @@ pub static TARGETS: [Target; 5] = [
         variants: X86,
         runner: &[],
         libc_tables: false,
-        lacks: MUSL_LACKS,
+        lacks: &[MUSL_LACKS],
         cannot: &[MUSL],
+    },
+    Target {
+        name: "aarch64-unknown-linux-musl",
+        arch: "aarch64",
+        tools: "aarch64-linux-musl-",
+        flags: &["-Wl,--eh-frame-hdr", "-idirafter", "/usr/aarch64-linux-gnu/include"],
+        variants: &[OPTIMIZED, PROTECTED_ARM, BARE],
+        // `make test-musl` says where it finds the loader.
+        runner: &["qemu-aarch64"],
+        libc_tables: false,
+        lacks: &[MUSL_LACKS, QEMU_LACKS],
+        cannot: &[MUSL, QEMU],
     },
 ];
 
@@ -143,6 +155,7 @@ const QEMU: Reasons = &[
     ("Signals/panic_in_handler", NO_VDSO),
     ("Signals/exec_signal_mask", EXEC),
     ("Spawn", EXEC),
+    ("Preload", EXEC),
     ("WarmCall/main", SECCOMP),
     ("WarmCall/thread", SECCOMP),
     ("Altstack/autodisarm", "the emulator knows no SS_AUTODISARM"),
@@ -152,6 +165,7 @@ const QEMU: Reasons = &[
     ("Memory/idle", STATUS),
     ("Memory/deep", STATUS),
     ("Memory/locked", STATUS),
+    ("Memory/runtime", STATUS),
     ("Memory/huge", STATUS),
     ("Reload", STATUS),
     ("ThreadExit", STATUS),
@@ -205,6 +219,10 @@ const REQUEUED: &str = "the emulator takes a fault that is queued again for one 
 /// gcc 12, glibc 2.36.
 const RISCV: Reasons = &[
     ("CallbackInInit/panic", BARE_LIBC),
+    (
+        "Copies/reload",
+        "without TLS descriptors a copy takes static TLS, which glibc takes back from the last one alone",
+    ),
     ("ExitCloses/closed_in_handler", BARE_LIBC),
     ("ExitCloses/namespace", BARE_LIBC),
     ("Exits/longjmp_nested", BARE_LIBC),
@@ -248,6 +266,7 @@ const MUSL_LACKS: Reasons = &[
     ("c++", "there is no C++ compiler for musl"),
     ("makecontext()", "musl has no makecontext and swapcontext"),
     ("dlmopen()", "musl has no namespaces of libraries"),
+    ("static_dlopen()", "musl's static programs open no libraries"),
     ("dlclose()", "musl unloads no library before the process ends"),
     ("backtrace()", "musl has no backtrace"),
     ("_dl_find_object()", "musl's loader tells what is mapped under a lock alone"),
@@ -306,7 +325,8 @@ pub fn target() -> &'static Target {
 impl Target {
     /// Why a scenario that needs these cannot be shown there, if so.
     pub fn why_not(&self, scenario: &str, needs: &[String]) -> Option<&'static str> {
-        let lacked = self.lacks.iter().find(|(what, _)| needs.iter().any(|need| need == what));
+        let lacked =
+            self.lacks.iter().copied().flatten().find(|(what, _)| needs.iter().any(|need| need == what));
         let cannot = self.cannot.iter().copied().flatten().find(|(front, _)| scenario.starts_with(front));
         lacked.or(cannot).map(|(_, why)| *why)
     }
