@@ -12,8 +12,8 @@ ifneq ($(filter %-musl,$(TARGET)),)
 # A compiler for glibc that is turned to musl has no libgcc_s.
 UNWINDER = $(OUT)/unwinder.a
 endif
-MUSL_TARGET := $(shell uname -m)-unknown-linux-musl
-ifeq ($(TARGET),$(MUSL_TARGET))
+OWN_MUSL := $(shell uname -m)-unknown-linux-musl
+ifeq ($(TARGET),$(OWN_MUSL))
 # Of Debian's musl-tools.
 CROSS   :=
 CC      := musl-gcc
@@ -207,6 +207,7 @@ test-cross:
 		WHARF_TARGET=$$target $(CARGO) test -q --test scenarios --test variants --test mutations -- --nocapture; \
 	done
 
+MUSL_TARGET ?= $(OWN_MUSL)
 ## test-musl  the scenarios in hosts of musl's: this machine's CPU, or MUSL_TARGET=aarch64-unknown-linux-musl
 test-musl: $(if $(filter aarch64-%,$(MUSL_TARGET)),musl-aarch64)
 	$(MAKE) --no-print-directory lib TARGET=$(MUSL_TARGET)

@@ -10,6 +10,7 @@ tools=$cpu-linux-musl
 [ -x "$dir/bin/$tools-gcc" ] && exit
 
 lists=$dir/lists root=$dir/root
+rm -rf "$root"
 mkdir -p "$lists/partial" "$root/lib" "$dir/bin"
 apt() {
     apt-get -qq -o APT::Architectures::="$arch" -o Dir::State::lists="$lists" -o APT::Sandbox::User=root "$@"
@@ -28,9 +29,10 @@ sed -i "s|/usr/|$root/usr/|g" "$specs"
 for tool in nm objcopy strip ar; do
     ln -sf "$(command -v "$cpu-linux-gnu-$tool")" "$dir/bin/$tools-$tool"
 done
-# The compiler's own functions for atomics ask glibc for what the processor has.
+# The compiler's own functions for atomics ask glibc for what the processor has. Between segments on pages of 64 KiB, musl's
+# loader leaves mapped what lies behind the file's end: the emulator dies where that is looked at.
 cat > "$dir/bin/$tools-gcc" << END
 #!/bin/sh
-exec $cpu-linux-gnu-gcc -mno-outline-atomics "\$@" -specs "$specs"
+exec $cpu-linux-gnu-gcc -mno-outline-atomics -Wl,-z,max-page-size=4096 "\$@" -specs "$specs"
 END
 chmod +x "$dir/bin/$tools-gcc"
