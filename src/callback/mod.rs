@@ -137,9 +137,9 @@ unsafe fn landed_home(m: &'static M, caught: Caught) -> Status {
 }
 
 impl Drop for Running {
-    #[inline(always)] // So that the guard stays in a register.
+    #[inline(always)]
     fn drop(&mut self) {
-        unwound_home(self.m);
+        unwound_home();
     }
 }
 
@@ -152,9 +152,11 @@ fn end_slowly(running: Running) -> Status {
     WHARF_OK
 }
 
+/// Of the thread's own M, which so takes the warm path no register for this.
 #[cold]
 #[inline(never)]
-fn unwound_home(m: &'static M) {
+fn unwound_home() {
+    let Some(m) = getm() else { return };
     let running = Running { m };
     panic::unwound(Scope { on: running.home(), mark: 0 });
     running.abort();
