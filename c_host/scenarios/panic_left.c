@@ -101,9 +101,50 @@ static void tries_inside(UNUSED void *arg)
     CHECK_EQ(W->try_(outer, NULL, NULL), how & RECOVERS ? WHARF_RECOVERED : how & OUTER ? WHARF_PANICKED : WHARF_OK);
 }
 
+/* The same of a call that has not panicked: what was deferred before goes on. */
+static char order[16];
+
+static void note(void *arg)
+{
+    strcat(order, (const char *)arg);
+}
+
+static void jumps(UNUSED void *arg)
+{
+    defer(note, "LOST");
+    longjmp(back, 1);
+}
+
+static void leaves_call(UNUSED void *arg)
+{
+    if (!setjmp(back))
+        W->call(jumps, NULL);
+}
+
+static void returns(UNUSED void *arg)
+{
+    defer(note, "A");
+    defer(leaves_call, NULL);
+    defer(note, "B");
+}
+
+static void calls_returning(void *arg)
+{
+    call(returns, arg);
+}
+
+static void in_order(wharf_fn fn)
+{
+    order[0] = '\0';
+    call(fn, NULL);
+    CHECK_EQ(strcmp(order, "BA"), 0);
+}
+
 int main(void)
 {
     load_wharf();
+    in_order(returns);
+    in_order(calls_returning);
     for (how = 0; how < ALL; how++) {
         if (how & RECOVERS && !(how & OUTER))
             continue;

@@ -78,8 +78,10 @@ unsafe extern "C-unwind" fn deferreturn(buf: *mut Gobuf) {
     // If one has come back, it is `run_deferred` that has returned, to `finish`, which sees to the rest.
     while landed(scope).is_none() {
         let Some((f, arg)) = on.pop_deferred() else { return };
+        let depth = on.position().1;
         // SAFETY: by the word of whoever deferred it.
         unsafe { f(arg) };
+        drop_inside(on, depth);
     }
 }
 
@@ -106,9 +108,13 @@ unsafe extern "C-unwind" fn run_deferred(on: *mut c_void) {
     // SAFETY: `again` passes a stack.
     let on: &'static GStack = unsafe { &*on.cast::<GStack>() };
     while let Some((f, arg)) = on.pop_deferred() {
+        let depth = on.position().1;
         match landed(on.scope()) {
-            // SAFETY: by the word of whoever deferred it.
-            None => unsafe { f(arg) },
+            None => {
+                // SAFETY: by the word of whoever deferred it.
+                unsafe { f(arg) };
+                drop_inside(on, depth);
+            }
             Some(panic) => {
                 // SAFETY: as above.
                 unsafe { call_deferred(panic, on, f, arg) };
