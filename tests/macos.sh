@@ -54,7 +54,7 @@ code() {
 }
 case $cpu in
     x86_64) moves='movq	%rdx, %rsp' stores='movq	%rsp, (%rcx)' ;;
-    *) moves='mov	sp, x2' stores='str	x9, \[x3\]' ;;
+    *) moves='mov	sp, x2' stores='str	x29, \[x3\]' ;;
 esac
 code ___morestack | grep "$stores" > "$out/found" || wrong "the switch does not tell where it left the stack"
 code ___morestack | grep "$moves" > "$out/found" || wrong "the switch does not change stacks"
