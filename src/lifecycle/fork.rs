@@ -59,6 +59,11 @@ pub(super) fn look() {
     }
 }
 
+/// The same, called by libc on the thread that forked.
+pub(super) unsafe extern "C" fn look_after() {
+    look();
+}
+
 /// The same for who may be in a handler of signals that interrupted the very thread that does it. `[sig]`
 pub(super) fn look_once() {
     // SAFETY: as above; no handler of ours is installed when the library goes.

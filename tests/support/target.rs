@@ -281,19 +281,11 @@ const MUSL: Reasons = &[
     ("FaultPanic/masks", NO_TABLES),
     ("SmashedReturn/garbage", NO_TABLES),
     ("SmashedReturn/deep", NO_TABLES),
-    (
-        "Fork/new_thread_first",
-        "open: musl gives no thread the list of locks by which a fork's survivor is known",
-    ),
-    ("Errno/attach", JUMPED),
-    ("Errno/detach", JUMPED),
     ("Fork/stop_storm", FORKED_KEYS),
     ("EveryStep/stop", "musl holds back all signals in some functions, and a step there ends the process"),
     ("ReportHook/ends_thread", "musl's pthread_exit unwinds nothing: such a hook is ended by its clock"),
 ];
 
-const JUMPED: &str =
-    "open: what tells that nothing else lies above the main thread's first frame is glibc's tables";
 const NO_TABLES: &str = "without tables, a trace ends in a function of musl's: nobody can tell its caller";
 const FORKED_KEYS: &str =
     "musl 1.2.3's fork leaves the lock of thread-specific keys as it was: a child may find it held";

@@ -14,11 +14,24 @@ pub(crate) fn thread_name(tid: i32, into: &mut [u8; 16]) -> &[u8] {
 
 /// Whether thread `tid` of this process has ended and only its number is kept. `[sig]`
 pub(super) fn is_zombie(tid: i32) -> bool {
-    // The number, the name in parentheses, the state.
     let mut stat = [0; 64];
-    let len = read_of_thread(tid, "stat", &mut stat);
+    fields_of_thread(tid, &mut stat).first() == Some(&b'Z')
+}
+
+/// Where the frames of the process's first thread begin, as the kernel tells it.
+pub(super) fn first_stack_top() -> Option<usize> {
+    const START_STACK: usize = 25;
+    let mut stat = [0; 512];
+    let fields = fields_of_thread(super::getpid(), &mut stat);
+    let top = fields.split(|&byte| byte == b' ').nth(START_STACK)?;
+    core::str::from_utf8(top).ok()?.parse().ok().filter(|&top| top != 0)
+}
+
+/// What the kernel's `stat` has behind the number and the name in parentheses.
+fn fields_of_thread(tid: i32, stat: &mut [u8]) -> &[u8] {
+    let len = read_of_thread(tid, "stat", stat);
     let name_end = stat[..len].iter().rposition(|&byte| byte == b')').unwrap_or(len);
-    stat.get(name_end + 2).is_some_and(|&state| state == b'Z')
+    stat[..len].get(name_end + 2..).unwrap_or(&[])
 }
 
 /// Whether thread `tid` of this process does not hold SIGABRT back, as far as the kernel tells. `[sig]`

@@ -49,7 +49,9 @@ fn robust_list(tid: i32) -> Option<usize> {
     (status == 0 && head != 0).then_some(head)
 }
 
-/// The bounds of the calling thread's own stack; empty if they cannot be had. Allocates.
+/// The bounds of the calling thread's own stack, on which the process's arguments are not; empty if they cannot
+/// be had. Allocates. Not inlined: whoever asks wants a small frame of his own.
+#[inline(never)]
 pub(crate) fn thread_stack() -> core::ops::Range<usize> {
     let mut attr = core::mem::MaybeUninit::uninit();
     let mut low = core::ptr::null_mut();
@@ -61,7 +63,9 @@ pub(crate) fn thread_stack() -> core::ops::Range<usize> {
             libc::pthread_attr_destroy(attr.as_mut_ptr());
         }
     }
-    low as usize..low as usize + bytes
+    let stack = low as usize..low as usize + bytes;
+    let top = if gettid() == getpid() { super::io::first_stack_top() } else { None };
+    stack.start..top.filter(|top| stack.contains(top)).unwrap_or(stack.end)
 }
 
 /// Sleeps while `*word == expected`, at most `timeout_ns`; wakes at will. `[sig]`
