@@ -259,9 +259,10 @@ static inline long rss_kb(void)
     return figure("/proc/self/smaps_rollup", "Rss");
 }
 
+/* An emulator has one of its own. */
 static inline long thread_count(void)
 {
-    return figure("/proc/self/status", "Threads");
+    return figure("/proc/self/status", "Threads") - is_emulated();
 }
 
 /* A joined thread is still an emulator's for a moment, whose kernel knows no list of a thread's locks by which its end is

@@ -238,7 +238,7 @@ static void *shallow_after_deep(UNUSED void *arg)
 /* Each jump leaves from a little higher than the one before, and nothing ever runs where those left. */
 static void *ever_shallower(UNUSED void *arg)
 {
-    for (int depth = 2000; depth > 0; depth--)
+    for (int depth = share(2000); depth > 0; depth--)
         jump_from(depth);
     CHECK(stats().stacks_used > 0); /* a fiber might come back to them */
     CHECK_EQ(W->detach(), WHARF_OK);

@@ -113,6 +113,9 @@ impl Workshop {
     ) -> Result<(), String> {
         let cpp = files.iter().any(|file| file.extension().is_some_and(|end| end == "cpp"));
         let mut command = compiler_of(self.target, cpp);
+        if !flags.iter().any(|flag| flag == "-static-pie") {
+            command.args(self.target.loaded);
+        }
         command
             .current_dir(root())
             .args(FLAGS)
@@ -142,7 +145,9 @@ impl Workshop {
 /// The C or C++ compiler: the target's; for this machine what `CC` or `CXX` names, as for make, else what the `cc`
 /// package finds.
 pub fn compiler(cpp: bool) -> Command {
-    compiler_of(target(), cpp)
+    let mut command = compiler_of(target(), cpp);
+    command.args(target().loaded);
+    command
 }
 
 fn compiler_of(target: &Target, cpp: bool) -> Command {
