@@ -2,9 +2,15 @@
  * one because of which the callback runs, if there is one, goes on and can be recovered; a call that comes to lie where
  * the other had come back to does not get it.
  * source: DESIGN.md decision 4
- * stdout: OK
  * case all
+ * stdout: OK
+ * case report
+ * args: report
+ * status: signal SIGABRT
+ * stderr~ ^panic: NEW\n\ngoroutine 1 \[running, locked to thread\]:\n
+ * frames: panics_anew goes_on wharf_call main
  * case valgrind
+ * stdout: OK
  * needs: valgrind
  * wrap: valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite
  * timeout: 120
@@ -101,6 +107,44 @@ static void tries_inside(UNUSED void *arg)
     CHECK_EQ(W->try_(outer, NULL, NULL), how & RECOVERS ? WHARF_RECOVERED : how & OUTER ? WHARF_PANICKED : WHARF_OK);
 }
 
+/* In the callback that it has left, from further in than its deferred call stood: it is over there, too. */
+static void goes_on(void *fn)
+{
+    if (!setjmp(back))
+        panics(NULL);
+    deeper(8192, *(wharf_fn *)fn, NULL);
+}
+
+static void recovers_none(UNUSED void *arg)
+{
+    CHECK_EQ(W->recover() == NULL, 1);
+}
+
+static void panics_anew(UNUSED void *arg)
+{
+    W->panic("NEW");
+}
+
+static void catches_new(UNUSED void *arg)
+{
+    wharf_panic_info *info = NULL;
+    CHECK_EQ(W->try_(panics_anew, NULL, &info), WHARF_PANICKED);
+    CHECK(info->earlier == NULL);
+    W->panic_info_free(info);
+}
+
+static void calls_recovering(UNUSED void *arg)
+{
+    CHECK_EQ(W->call(recovers_none, NULL), WHARF_OK);
+}
+
+static void over_further_in(void)
+{
+    wharf_fn then[] = {recovers_none, calls_recovering, catches_new};
+    for (size_t i = 0; i < sizeof then / sizeof *then; i++)
+        CHECK_EQ(W->call(goes_on, &then[i]), WHARF_OK);
+}
+
 /* The same of a call that has not panicked: what was deferred before goes on. */
 static char order[16];
 
@@ -140,9 +184,14 @@ static void in_order(wharf_fn fn)
     CHECK_EQ(strcmp(order, "BA"), 0);
 }
 
-int main(void)
+int main(UNUSED int argc, char **argv)
 {
     load_wharf();
+    if (is_case(argv, "report")) {
+        wharf_fn then = panics_anew;
+        call(goes_on, &then);
+    }
+    over_further_in();
     in_order(returns);
     in_order(calls_returning);
     for (how = 0; how < ALL; how++) {

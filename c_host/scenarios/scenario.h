@@ -243,14 +243,13 @@ static inline long figure(const char *path, const char *name)
 
 /* An emulator takes ten times as long, and keeps 200 KiB of each thread that has ended: what /proc says of memory is its
  * own, and a storm is a tenth of what it is elsewhere. */
-static inline UNUSED int is_emulated(void)
-{
-    return getenv("SCENARIO_EMULATED") != NULL;
-}
+#ifndef EMULATED
+#define EMULATED 0
+#endif
 
 static inline UNUSED int share(int count)
 {
-    return is_emulated() ? count / 10 : count;
+    return EMULATED ? count / 10 : count;
 }
 
 /* Memory in use, in KiB, to the page; other files of /proc are some hundred KiB off. */
@@ -262,14 +261,14 @@ static inline long rss_kb(void)
 /* An emulator has one of its own. */
 static inline long thread_count(void)
 {
-    return figure("/proc/self/status", "Threads") - is_emulated();
+    return figure("/proc/self/status", "Threads") - EMULATED;
 }
 
 /* A joined thread is still an emulator's for a moment, whose kernel knows no list of a thread's locks by which its end is
  * seen before. */
 static inline UNUSED void check_bound(uint32_t left)
 {
-    for (int i = 0; i < 20000 && is_emulated() && stats().threads_bound > left; i++)
+    for (int i = 0; i < 20000 && EMULATED && stats().threads_bound > left; i++)
         usleep(100);
     CHECK_EQ(stats().threads_bound, left);
 }

@@ -18,7 +18,7 @@ enum { THREADS = 100000, WARM = 1000, MAX_GROWTH_KB = 1024, CROWD = 4000, MAX_LE
 
 static void check_growth(long before, long after, long most)
 {
-    if (is_emulated())
+    if (EMULATED)
         return;
     if (after - before > most)
         fprintf(stderr, "RSS %ld -> %ld KiB\n", before, after);

@@ -107,6 +107,17 @@ pub(crate) fn gorecover(asked: usize) -> *mut wharf_panic_info {
 /// function that the host called.
 fn settle(on: &'static GStack, sp: usize) {
     settle_at(on, top_of(on, sp));
+    // What runs now may lie further in than what was left.
+    let is_left = |panic: &Panic| {
+        panic
+            .deferred
+            .get()
+            .is_some_and(|deferred| on.contains(deferred.sp) && reach::passes(on, deferred.sp))
+    };
+    while let Some(panic) = Panic::innermost(on).filter(|panic| is_left(panic)) {
+        panic.end(on);
+        panic.drop_it();
+    }
 }
 
 /// As [`settle`], where the frames of `on` end at `top`.

@@ -79,6 +79,21 @@ fn is_one_stack(lo: usize, hi: usize) -> bool {
     lo < hi && hi - lo < FAR && (lo..hi).step_by(sys::page_bytes()).all(sys::readable)
 }
 
+/// Whether the frames from here pass over `place` on `on`: where the stack pointer of one of ours was, and none has it
+/// now. False also where they end before.
+pub(super) fn passes(on: &GStack, place: usize) -> bool {
+    // At a call it may be lower by what that is given.
+    const ARGUMENTS: usize = 32;
+    let (mut stands, mut passed) = (false, false);
+    unwind::backtrace(&mut |frame| {
+        let sp = frame.sp();
+        stands = (sp..=sp + ARGUMENTS).contains(&place);
+        passed = !stands && on.contains(sp) && sp > place;
+        !stands && !passed && frame.pc() != 0
+    });
+    passed
+}
+
 /// Finds the scopes on the stacks from `on` outward that a `longjmp` left, and that the frames from here no
 /// longer lead to although others lie where theirs were. The innermost of a stack is dropped.
 pub(super) fn find_left(on: &'static GStack) {

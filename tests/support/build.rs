@@ -116,6 +116,9 @@ impl Workshop {
         if !flags.iter().any(|flag| flag == "-static-pie") {
             command.args(self.target.loaded);
         }
+        if !self.target.runner.is_empty() {
+            command.arg("-DEMULATED=1");
+        }
         command
             .current_dir(root())
             .args(FLAGS)

@@ -127,7 +127,6 @@ fn command(case: &Case, host: &Path, workshop: &Workshop) -> Command {
     // SAFETY: the closures make system calls only.
     unsafe { command.pre_exec(default_signals) };
     if !target().runner.is_empty() {
-        command.env("SCENARIO_EMULATED", "1");
         // SAFETY: as above.
         unsafe { command.pre_exec(no_huge_pages) };
     }

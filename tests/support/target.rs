@@ -143,7 +143,7 @@ pub static TARGETS: [Target; 6] = [
         runner: &["qemu-aarch64"],
         libc_tables: false,
         lacks: &[MUSL_LACKS, QEMU_LACKS],
-        cannot: &[MUSL, QEMU],
+        cannot: &[MUSL, QEMU, MUSL_AARCH64],
     },
 ];
 
@@ -292,6 +292,13 @@ const MUSL: Reasons = &[
     ("Fork/stop_storm", FORKED_KEYS),
     ("EveryStep/stop", "musl holds back all signals in some functions, and a step there ends the process"),
     ("ReportHook/ends_thread", "musl's pthread_exit unwinds nothing: such a hook is ended by its clock"),
+];
+
+/// On AArch64, under qemu.
+const MUSL_AARCH64: Reasons = &[
+    ("Errno/detach", "what /proc says of the main thread's stack is the emulator's"),
+    ("LentAltstack/small", "musl takes no alternate stack there that is too small for wharf"),
+    ("ReportJson/fd", NO_TABLES),
 ];
 
 const NO_TABLES: &str = "without tables, a trace ends in a function of musl's: nobody can tell its caller";
