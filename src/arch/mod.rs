@@ -146,11 +146,15 @@ pub(crate) fn tls_word() -> usize {
 }
 
 /// As [`tls_word`] where it is one load, in static TLS; else the first word of the thread's control block,
-/// an even number: an address.
+/// an even number: an address. musl never puts there what is opened, but finds it quickly.
 #[cfg(not(target_vendor = "apple"))]
 #[inline(always)]
 pub(crate) fn tls_word_quickly() -> usize {
-    cpu::tls_load(TLS_OFFSET.load(Ordering::Relaxed))
+    match TLS_OFFSET.load(Ordering::Relaxed) {
+        // SAFETY: a word of this thread.
+        0 if cfg!(target_env = "musl") => unsafe { *tls_word_addr() },
+        offset => cpu::tls_load(offset),
+    }
 }
 
 // ---- The switch ------------------------------------------------------------------------------
