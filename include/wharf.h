@@ -423,9 +423,9 @@ int wharf_trim(void);
 // allowed. What it leaves untouched on the host's stack keeps its managed stack until it is written
 // over, or the thread detaches, stops the runtime or ends.
 //
-// Not for fibers whose stacks are copied or made inaccessible while a callback of theirs is on. An
-// `mlockall(MCL_CURRENT)` brings the managed stacks of attached threads into memory whole. In the
-// child of a `fork` everything works on (before Linux 4.14: warm calls only).
+// Not for fibers whose stacks are copied or made inaccessible while a callback of theirs is on, or lie
+// in a callback's own frames. An `mlockall(MCL_CURRENT)` brings the managed stacks of attached threads
+// into memory whole. In the child of a `fork` everything works on (before Linux 4.14: warm calls only).
 //
 // `fn`: not NULL. `arg`: handed on, never looked at.
 //

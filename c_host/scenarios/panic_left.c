@@ -15,6 +15,7 @@
  * wrap: valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite
  * timeout: 120
  */
+#include <alloca.h>
 #include <setjmp.h>
 
 #include "scenario.h"
@@ -108,11 +109,22 @@ static void tries_inside(UNUSED void *arg)
 }
 
 /* In the callback that it has left, from further in than its deferred call stood: it is over there, too. */
+static size_t depth = 8192;
+
+static NOINLINE void further_in(wharf_fn fn)
+{
+    fn(NULL);
+    __asm__ volatile("");
+}
+
 static void goes_on(void *fn)
 {
     if (!setjmp(back))
         panics(NULL);
-    deeper(8192, *(wharf_fn *)fn, NULL);
+    volatile char *below = (volatile char *)alloca(depth);
+    below[0] = 0;
+    further_in(*(wharf_fn *)fn);
+    (void)below[0];
 }
 
 static void recovers_none(UNUSED void *arg)
@@ -143,6 +155,8 @@ static void over_further_in(void)
     wharf_fn then[] = {recovers_none, calls_recovering, catches_new};
     for (size_t i = 0; i < sizeof then / sizeof *then; i++)
         CHECK_EQ(W->call(goes_on, &then[i]), WHARF_OK);
+    for (depth = 16; depth < 4096; depth += 16) /* be it just where that was */
+        CHECK_EQ(W->call(goes_on, &then[0]), WHARF_OK);
 }
 
 /* The same of a call that has not panicked: what was deferred before goes on. */

@@ -70,7 +70,8 @@ impl Halves {
         low != 0
     }
 
-    /// Release: who sees the 0 sees `high` odd, or later.
+    /// Release: who sees the 0 sees `high` odd, or later. So do those who see what comes after it, on all CPUs that we
+    /// know, though no rule of the language's says so: it is for figures.
     #[cold]
     #[inline(never)]
     fn come_around(&self) {

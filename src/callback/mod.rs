@@ -112,12 +112,13 @@ impl Running {
         WHARF_OK
     }
 
-    /// When a panic has come back to it, or it is unwound.
-    fn abort(&self) {
+    /// However it has ended.
+    fn abort(self) {
         self.home().set_base(Kind::Call);
         self.home().vacate();
         self.m.calls.increment();
         self.m.gate.leave_home();
+        core::mem::forget(self);
     }
 }
 
@@ -132,7 +133,6 @@ unsafe fn landed_home(m: &'static M, caught: Caught) -> Status {
     // SAFETY: handed on.
     let status = unsafe { panic::finish(Scope { on: running.home(), mark: 0 }, caught) };
     running.abort();
-    core::mem::forget(running);
     status
 }
 
@@ -148,7 +148,6 @@ impl Drop for Running {
 #[inline(never)]
 fn end_slowly(running: Running) -> Status {
     running.abort();
-    core::mem::forget(running);
     WHARF_OK
 }
 
@@ -160,7 +159,6 @@ fn unwound_home() {
     let running = Running { m };
     panic::unwound(Scope { on: running.home(), mark: 0 });
     running.abort();
-    core::mem::forget(running);
 }
 
 /// The first call of a thread, or of one whose M was freed.
@@ -237,7 +235,7 @@ unsafe fn in_place<const TRY: bool, const DEEP: bool>(
     // SAFETY: an entry of the list. `f` by the caller's word.
     let landed = unsafe { arch::call_here(f, arg, 0, slot) };
     core::mem::forget(nested);
-    if landed as usize | (on.position().1 - mark) != 0 {
+    if landed != 0 || on.position().1 != mark {
         // SAFETY: the scope's switch has come back here.
         return unsafe { finish_nested(scope, caught) };
     }

@@ -61,11 +61,11 @@ pub(crate) fn getm() -> Option<&'static M> {
     (word & EITHER != 0).then(|| unsafe { &*((word & !EITHER) as *const M) })
 }
 
-/// As [`getm`], but finds none where the word is not at the same place in every thread, or a sanitizer watches. `[sig]`
+/// As [`getm`], but finds none where the word is not found quickly, or a sanitizer watches. `[sig]`
 #[inline(always)]
 pub(crate) fn getm_quickly() -> Option<&'static M> {
     let word = arch::tls_word_quickly();
-    // SAFETY: as above. Said to be an address, it is not asked again whether it is one.
+    // SAFETY: as above; what else may be read is an even number. Said to be an address, it is not asked again whether it is one.
     (word & BOUND != 0).then(|| unsafe {
         let at = word - BOUND;
         core::hint::assert_unchecked(at != 0);
@@ -78,8 +78,12 @@ pub(crate) fn getm_quickly() -> Option<&'static M> {
 pub(crate) fn forget(m: &'static M) {
     // SAFETY: the thread's own word.
     let word = unsafe { AtomicUsize::from_ptr(arch::tls_word_addr()) };
-    // A signal handler may have bound another meanwhile. The same one again is found by its owner's tid.
-    let _raced = word.compare_exchange(m.word(), 0, Ordering::Relaxed, Ordering::Relaxed);
+    // That load may have been watched where this one does not know yet. A signal handler may have bound another
+    // meanwhile. The same one again is found by its owner's tid.
+    let before = word.load(Ordering::Relaxed);
+    if before & !EITHER == ptr::from_ref(m) as usize {
+        let _raced = word.compare_exchange(before, 0, Ordering::Relaxed, Ordering::Relaxed);
+    }
 }
 
 /// The managed stack that we are on. `[where]` `[sig]`

@@ -59,8 +59,8 @@ pub(super) fn look() {
     }
 }
 
-/// The same, called by libc on the thread that forked.
-pub(super) unsafe extern "C" fn look_after() {
+/// The same, called on the thread that forked by a libc by which nobody else could tell which that is.
+pub(super) extern "C" fn look_after() {
     look();
 }
 

@@ -126,11 +126,11 @@ unsafe extern "C-unwind" fn run_deferred(on: *mut c_void) {
     }
 }
 
-/// A deferred call that may recover `panic`.
+/// A deferred call that may recover `panic`. A function of its own: by it [`reach::is_left`] knows the frame.
 ///
 /// # Safety
 /// `f` may be called with `arg`.
-#[inline(always)]
+#[inline(never)]
 pub(super) unsafe fn call_deferred(panic: &Panic, on: &'static GStack, f: EntryFn, arg: *mut c_void) {
     let (mark, depth) = on.position();
     panic.deferred.set(Some(Deferred { sp: arch::stack_pointer(), mark, depth }));

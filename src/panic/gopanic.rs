@@ -103,24 +103,20 @@ pub(crate) fn gorecover(asked: usize) -> *mut wharf_panic_info {
     })
 }
 
-/// Drops the scopes that were left by `longjmp`, and the panics whose deferred calls were. `sp`: of the
-/// function that the host called.
+/// Drops the scopes that were left by `longjmp`, and the panics whose deferred calls or destructors were. `sp`:
+/// of the function that the host called.
 fn settle(on: &'static GStack, sp: usize) {
-    settle_at(on, top_of(on, sp));
-    // What runs now may lie further in than what was left.
-    let is_left = |panic: &Panic| {
-        panic
-            .deferred
-            .get()
-            .is_some_and(|deferred| on.contains(deferred.sp) && reach::passes(on, deferred.sp))
-    };
-    while let Some(panic) = Panic::innermost(on).filter(|panic| is_left(panic)) {
-        panic.end(on);
-        panic.drop_it();
-    }
+    let top = top_of(on, sp);
+    on.drop_lost_scopes(top);
+    drop_where(
+        on,
+        |place, is_deferred| {
+            if is_deferred { reach::is_left(on, place, top) } else { place < top }
+        },
+    );
 }
 
-/// As [`settle`], where the frames of `on` end at `top`.
+/// As [`settle`], by addresses alone: where the frames of `on` end at `top`.
 pub(super) fn settle_at(on: &'static GStack, top: usize) {
     on.drop_lost_scopes(top);
     drop_left(on, top);
@@ -128,9 +124,15 @@ pub(super) fn settle_at(on: &'static GStack, top: usize) {
 
 /// Drops the panics whose deferred calls or destructors were left: their frames lay below `top`.
 pub(super) fn drop_left(on: &'static GStack, top: usize) {
+    drop_where(on, |place, _| place < top);
+}
+
+/// Drops those that were left, by where on `on` a deferred call or a destructor of theirs was called.
+fn drop_where(on: &'static GStack, is_left: impl Fn(usize, bool) -> bool) {
     while let Some(panic) = Panic::innermost(on) {
-        let sp = panic.deferred.get().map_or(panic.at.get(), |deferred| deferred.sp);
-        if !on.contains(sp) || sp >= top {
+        let deferred = panic.deferred.get();
+        let place = deferred.map_or(panic.at.get(), |deferred| deferred.sp);
+        if !on.contains(place) || !is_left(place, deferred.is_some()) {
             return;
         }
         panic.end(on);

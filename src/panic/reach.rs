@@ -3,6 +3,7 @@
 
 use core::ptr;
 
+use super::defer::call_deferred;
 use super::info::Panic;
 use crate::arch::{self, Regs};
 use crate::gmp::{self, GStack, Kind, STACKS, Scope};
@@ -79,19 +80,22 @@ fn is_one_stack(lo: usize, hi: usize) -> bool {
     lo < hi && hi - lo < FAR && (lo..hi).step_by(sys::page_bytes()).all(sys::readable)
 }
 
-/// Whether the frames from here pass over `place` on `on`: where the stack pointer of one of ours was, and none has it
-/// now. False also where they end before.
-pub(super) fn passes(on: &GStack, place: usize) -> bool {
-    // At a call it may be lower by what that is given.
+/// Whether the deferred call was left that `call_deferred` has made from `place` on `on`: the frames from here come
+/// to the stack's base without it. Those of a fiber whose stack lies among them do not. Where they end in a function
+/// without tables, it is told by `top`, where the living ones end.
+pub(super) fn is_left(on: &GStack, place: usize, top: usize) -> bool {
+    // At a call the stack pointer may be lower by what that is given.
     const ARGUMENTS: usize = 32;
-    let (mut stands, mut passed) = (false, false);
+    let caller = call_deferred as *const () as usize;
+    let (mut stands, mut at_base, mut pc) = (false, false, 0);
     unwind::backtrace(&mut |frame| {
-        let sp = frame.sp();
-        stands = (sp..=sp + ARGUMENTS).contains(&place);
-        passed = !stands && on.contains(sp) && sp > place;
-        !stands && !passed && frame.pc() != 0
+        pc = frame.pc();
+        stands = (frame.sp()..=frame.sp() + ARGUMENTS).contains(&place) && frame.is_of(caller);
+        at_base = arch::is_switch(pc) && arch::switch_sp(frame.register(Regs::FP)) == on.host_sp();
+        !stands && !at_base && pc != 0
     });
-    passed
+    // A thread's or a fiber's first frame has no caller.
+    !stands && (at_base || pc != 0 && place < top)
 }
 
 /// Finds the scopes on the stacks from `on` outward that a `longjmp` left, and that the frames from here no

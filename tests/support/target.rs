@@ -233,6 +233,7 @@ const RISCV: Reasons = &[
     ("Exits/longjmp_nested", BARE_LIBC),
     ("Fault/abort", BARE_LIBC),
     ("Fault/tgkill", BARE_LIBC),
+    ("LongjmpLoop/ever_shallower", BARE_LIBC),
     ("LongjmpLoop/shallow_after_deep", BARE_LIBC),
     ("LongjmpLoop/stop_after_deep", BARE_LIBC),
     ("Overflow/probed", "the compiler probes no stack"),

@@ -76,6 +76,6 @@ pub(crate) fn call_at_exit(at_exit: extern "C" fn(*mut c_void)) -> bool {
 
 /// Nothing is to be called: libc itself knows which thread a fork leaves
 /// ([`first_thread_mark`](super::first_thread_mark)).
-pub(crate) fn call_after_fork(_: unsafe extern "C" fn()) -> bool {
+pub(crate) fn call_after_fork(_: extern "C" fn()) -> bool {
     true
 }

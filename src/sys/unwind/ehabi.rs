@@ -7,6 +7,7 @@
 //! frame's language do its work before anybody else may look at the frame.
 
 use core::ffi::{c_int, c_void};
+use core::ptr;
 
 use super::{Exception, Unwinding};
 use crate::arch::{Regs, strip};
@@ -220,6 +221,19 @@ unsafe extern "C" {
     fn _Unwind_GetCFA(context: *mut c_void) -> usize;
 }
 
+/// The entry that holds for the code at `place`, in whatever file that is.
+fn entry_at(place: usize) -> Option<&'static Entry> {
+    let mut count = 0;
+    // SAFETY: an index is constant as long as its file is loaded, which code on the stack is.
+    let index = unsafe {
+        match __gnu_Unwind_Find_exidx(place, &mut count) {
+            index if index.is_null() => &[],
+            index => core::slice::from_raw_parts(index, count as usize),
+        }
+    };
+    entry_of(index, place)
+}
+
 /// A frame, as a walk comes to it.
 pub(crate) struct Context {
     regs: Regs,
@@ -228,15 +242,7 @@ pub(crate) struct Context {
 
 impl Context {
     fn at(regs: Regs) -> Context {
-        let (pc, mut count) = (regs.0[Regs::PC], 0);
-        // SAFETY: an index is constant as long as its file is loaded, which code on the stack is.
-        let index = unsafe {
-            match __gnu_Unwind_Find_exidx(pc, &mut count) {
-                index if index.is_null() => &[],
-                index => core::slice::from_raw_parts(index, count as usize),
-            }
-        };
-        Context { regs, entry: entry_of(index, pc.wrapping_sub(2)) }
+        Context { regs, entry: entry_at(regs.0[Regs::PC].wrapping_sub(2)) }
     }
 
     fn caller(&self) -> Option<Context> {
@@ -256,6 +262,11 @@ impl Context {
     /// A register that every callee keeps, by its DWARF number.
     pub(crate) fn register(&self, number: usize) -> usize {
         self.regs.0[number]
+    }
+
+    /// Whether it is of `function`, or of a neighbour with the same rules: the linker makes one entry of both.
+    pub(crate) fn is_of(&self, function: usize) -> bool {
+        self.entry.is_some() && self.entry.map(ptr::from_ref) == entry_at(function).map(ptr::from_ref)
     }
 
     /// The function's start and its language's own table, if it has one.

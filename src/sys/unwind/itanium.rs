@@ -39,11 +39,10 @@ impl Context {
         unsafe { _Unwind_GetGR(self.0, number as c_int) }
     }
 
-    /// The function's start, 0 if it has no tables.
-    #[cfg(target_arch = "x86")]
-    pub(crate) fn function(&self) -> usize {
+    /// Whether it is of `function`.
+    pub(crate) fn is_of(&self, function: usize) -> bool {
         // SAFETY: as above.
-        unsafe { _Unwind_GetRegionStart(self.0) }
+        unsafe { _Unwind_GetRegionStart(self.0) == function }
     }
 
     /// The function's start and its language's own table, if it has one.
