@@ -42,6 +42,30 @@ pub(super) fn tls_load(offset: usize) -> usize {
     word
 }
 
+/// The thread's TLS word, by its descriptor, which keeps all registers but these.
+#[cfg(target_env = "musl")]
+#[inline(always)]
+pub(super) fn tls_ask() -> usize {
+    let word: usize;
+    // SAFETY: as `tls_word_addr`; a word of this thread.
+    unsafe {
+        asm!(
+            "adrp x0, :tlsdesc:__wharf_tls_word",
+            "ldr x1, [x0, :tlsdesc_lo12:__wharf_tls_word]",
+            "add x0, x0, :tlsdesc_lo12:__wharf_tls_word",
+            ".tlsdesccall __wharf_tls_word",
+            "blr x1",
+            "mrs x1, tpidr_el0",
+            "ldr {word}, [x1, x0]",
+            word = lateout(reg) word,
+            out("x0") _,
+            out("x1") _,
+            out("lr") _,
+        );
+    }
+    word
+}
+
 /// The address of the thread's TLS word, valid until the thread ends.
 ///
 /// # Safety

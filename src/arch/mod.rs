@@ -139,22 +139,21 @@ pub(crate) fn tls_settle() {
 #[inline(always)]
 pub(crate) fn tls_word() -> usize {
     if TLS_OFFSET.load(Ordering::Relaxed) != 0 {
-        return tls_word_quickly();
+        return cpu::tls_load(TLS_OFFSET.load(Ordering::Relaxed));
     }
     // SAFETY: a word of this thread.
     unsafe { *tls_word_addr() }
 }
 
 /// As [`tls_word`] where it is one load, in static TLS; else the first word of the thread's control block,
-/// an even number: an address. musl never puts there what is opened, but finds it quickly.
+/// an even number: an address. In musl, which never puts there what is opened, its descriptor is asked on the spot.
 #[cfg(not(target_vendor = "apple"))]
 #[inline(always)]
 pub(crate) fn tls_word_quickly() -> usize {
-    match TLS_OFFSET.load(Ordering::Relaxed) {
-        // SAFETY: a word of this thread.
-        0 if cfg!(target_env = "musl") => unsafe { *tls_word_addr() },
-        offset => cpu::tls_load(offset),
-    }
+    #[cfg(all(target_env = "musl", any(target_arch = "x86_64", target_arch = "aarch64")))]
+    return cpu::tls_ask();
+    #[cfg(not(all(target_env = "musl", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+    cpu::tls_load(TLS_OFFSET.load(Ordering::Relaxed))
 }
 
 // ---- The switch ------------------------------------------------------------------------------

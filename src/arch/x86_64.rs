@@ -41,6 +41,24 @@ pub(super) fn tls_load(offset: usize) -> usize {
     word
 }
 
+/// The thread's TLS word, by its descriptor, which keeps all registers but this one.
+#[cfg(target_env = "musl")]
+#[inline(always)]
+pub(super) fn tls_ask() -> usize {
+    let word: usize;
+    // SAFETY: as `tls_word_addr`; a word of this thread.
+    unsafe {
+        asm!(
+            "lea rax, __wharf_tls_word@tlsdesc[rip]",
+            "call [rax + __wharf_tls_word@tlscall]",
+            "mov {word}, fs:[rax]",
+            word = lateout(reg) word,
+            out("rax") _,
+        );
+    }
+    word
+}
+
 /// The address of the thread's TLS word, valid until the thread ends.
 ///
 /// # Safety
