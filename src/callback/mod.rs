@@ -232,6 +232,7 @@ unsafe fn in_place<const TRY: bool, const DEEP: bool>(
     m.calls.increment();
     let scope = Scope { on, mark };
     let nested = Nested { scope };
+    keep_in_memory(&nested);
     // SAFETY: an entry of the list. `f` by the caller's word.
     let landed = unsafe { arch::call_here(f, arg, 0, slot) };
     core::mem::forget(nested);
@@ -277,6 +278,13 @@ unsafe fn finish_nested(scope: Scope, caught: Caught) -> Status {
     core::mem::forget(nested);
     scope.on.pop_scope(scope.mark);
     status
+}
+
+/// Where unwinding finds it: compilers let a function that does not return lose the registers of its callers, C's own
+/// among those that are unwound.
+#[inline(always)]
+fn keep_in_memory<T>(guard: &T) {
+    core::hint::black_box(guard);
 }
 
 /// A call inside a callback. Dropped when it is unwound.
@@ -333,6 +341,7 @@ unsafe fn elsewhere<const TRY: bool>(
     }
     let Some(on) = on else { return WHARF_ENOMEM };
     let further = Further::enter(m, on, kind(TRY));
+    keep_in_memory(&further);
     // SAFETY: [g0-sp] as in `cgocallback`; the stack is idle.
     let landed = unsafe { gmp::switch(f, arg, on.top, on.record.host.as_ptr()) };
     let status = match landed {
@@ -386,7 +395,8 @@ pub(crate) unsafe fn on_host(f: EntryFn, arg: *mut c_void) {
         // SAFETY: by the caller's word.
         return unsafe { f(arg) };
     }
-    let _out = Out { on };
+    let out = Out { on };
+    keep_in_memory(&out);
     // SAFETY: [g0-sp] below all live frames of the host's stack, 8 above a multiple of 16.
     unsafe { gmp::switch(f, arg, on.host_sp() & !15, on.record.out.as_ptr()) };
 }
