@@ -280,8 +280,8 @@ unsafe fn finish_nested(scope: Scope, caught: Caught) -> Status {
     status
 }
 
-/// Where unwinding finds it: compilers let a function that does not return lose the registers of its callers, C's own
-/// among those that are unwound.
+/// Where unwinding finds it: a C function that does not return need not keep its caller's registers, and is unwound
+/// all the same.
 #[inline(always)]
 fn keep_in_memory<T>(guard: &T) {
     core::hint::black_box(guard);
