@@ -59,11 +59,6 @@ pub(super) fn look() {
     }
 }
 
-/// The same, called on the thread that forked by a libc by which nobody else could tell which that is.
-pub(super) extern "C" fn look_after() {
-    look();
-}
-
 /// The same for who may be in a handler of signals that interrupted the very thread that does it. `[sig]`
 pub(super) fn look_once() {
     // SAFETY: as above; no handler of ours is installed when the library goes.

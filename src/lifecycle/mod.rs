@@ -242,7 +242,7 @@ fn prepare(config: &Config<'_>, runtime: &mut Runtime) -> Result<(), Status> {
     arch::tls_settle();
     // What must succeed goes first: a start that fails leaves nothing behind.
     if !runtime.launched {
-        runtime.launched = sys::call_at_exit(note_exit) && sys::call_after_fork(fork::look_after);
+        runtime.launched = sys::call_at_exit(note_exit) && sys::note_forks();
     }
     if !runtime.launched {
         return Err(WHARF_ENOMEM);

@@ -299,11 +299,3 @@ pub(crate) fn call_at_exit(at_exit: extern "C" fn(*mut c_void)) -> bool {
     // SAFETY: the function stays until this library goes, which forgets it.
     unsafe { __cxa_atexit(at_exit, ptr::null_mut(), &raw const __dso_handle) == 0 }
 }
-
-/// Has `look` called in the child of a `fork`, where nothing else tells which thread is left
-/// ([`first_thread_mark`](super::first_thread_mark)): in musl, which never forgets it, nor unloads us. False if
-/// there is no memory.
-pub(crate) fn call_after_fork(look: extern "C" fn()) -> bool {
-    // SAFETY: the function stays, as the library does.
-    cfg!(not(target_env = "musl")) || unsafe { libc::pthread_atfork(None, None, Some(look)) == 0 }
-}

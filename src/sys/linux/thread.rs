@@ -1,7 +1,7 @@
 //! Threads: who they are, whether they live, how they wait, how their end is told.
 
 use core::ffi::c_void;
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicUsize, Ordering};
 
 /// The calling thread's id. `[sig]`
 pub(crate) fn gettid() -> i32 {
@@ -37,8 +37,24 @@ pub(crate) fn first_thread_mark() -> Option<usize> {
         return Some(ours);
     }
     // libc registers a list of locks that lies at the same distance from the mark in all threads.
-    let theirs = robust_list(first)?;
-    Some(theirs.wrapping_sub(robust_list(0)?).wrapping_add(ours))
+    let by_lists = || Some(robust_list(first)?.wrapping_sub(robust_list(0)?).wrapping_add(ours));
+    let noted = || (LEFT_IN.load(Ordering::Relaxed) == first).then(|| LEFT.load(Ordering::Relaxed));
+    by_lists().or_else(noted)
+}
+
+/// The mark of the thread that a `fork` has left, and the process that began so.
+static LEFT: AtomicUsize = AtomicUsize::new(0);
+static LEFT_IN: AtomicI32 = AtomicI32::new(0);
+
+/// Has them noted from here on where threads have no such list: in musl, which never forgets that it is to call us, nor
+/// unloads us. False if there is no memory.
+pub(crate) fn note_forks() -> bool {
+    unsafe extern "C" fn note() {
+        LEFT.store(thread_mark(), Ordering::Relaxed);
+        LEFT_IN.store(getpid(), Ordering::Relaxed);
+    }
+    // SAFETY: the function stays, as the library does.
+    cfg!(not(target_env = "musl")) || unsafe { libc::pthread_atfork(None, None, Some(note)) == 0 }
 }
 
 /// Where thread `tid`, 0 for the calling one, has its list of robust locks.

@@ -73,9 +73,3 @@ pub(crate) fn call_at_exit(at_exit: extern "C" fn(*mut c_void)) -> bool {
     // SAFETY: the function stays, as the library does.
     unsafe { __cxa_atexit(at_exit, ptr::null_mut(), &raw const __dso_handle) == 0 }
 }
-
-/// Nothing is to be called: libc itself knows which thread a fork leaves
-/// ([`first_thread_mark`](super::first_thread_mark)).
-pub(crate) fn call_after_fork(_: extern "C" fn()) -> bool {
-    true
-}

@@ -68,6 +68,11 @@ pub(crate) fn first_thread_mark() -> Option<usize> {
     Some(unsafe { pthread_main_thread_np() })
 }
 
+/// Nothing is to be noted for that: libc itself knows it.
+pub(crate) fn note_forks() -> bool {
+    true
+}
+
 /// The bounds of the calling thread's own stack.
 pub(crate) fn thread_stack() -> core::ops::Range<usize> {
     // SAFETY: the calling thread lives.
