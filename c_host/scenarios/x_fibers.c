@@ -116,6 +116,12 @@ static void on_host_leave(void *arg)
     check(&own, me, 7);
 }
 
+/* A call from inside a callback runs on its stack, also where the thread's first stack is free again. */
+static void in_place(void *outer)
+{
+    CHECK((uintptr_t)outer - HERE() < 8 << 10);
+}
+
 static void callback(void *arg)
 {
     fiber *me = (fiber *)arg;
@@ -123,9 +129,10 @@ static void callback(void *arg)
     fill(&own, me, 1);
     leave_fiber(me); /* in: the first stop */
     check(&own, me, 1);
-    call(nothing, NULL);
+    call(in_place, (void *)HERE());
     on_host(on_host_leave, me); /* the second stop */
     check(&own, me, 1);
+    call(in_place, (void *)HERE());
     if (named("longjmp") && me->id == 0 && me->jumps++ == 0)
         longjmp(me->base, 1);
     me->callbacks++;

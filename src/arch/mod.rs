@@ -320,6 +320,15 @@ impl Regs {
     }
 }
 
+/// The same number, of which the compiler knows nothing. No instruction.
+#[inline(always)]
+pub(crate) fn opaque(number: usize) -> usize {
+    let mut number = number;
+    // SAFETY: empty.
+    unsafe { core::arch::asm!("/* {} */", inout(reg) number, options(nomem, nostack, preserves_flags)) };
+    number
+}
+
 /// Keeps the compiler from leaving this function by a jump to the one called last: its frame stays
 /// in the trace. No instruction.
 #[inline(always)]

@@ -49,7 +49,7 @@ pub(crate) unsafe fn cgocallback<const TRY: bool>(f: EntryFn, arg: *mut c_void, 
     }
 }
 
-/// `DIRECT`: the M was found quickly, so that no sanitizer watches the switch.
+/// `DIRECT`: the M was found quickly, so that no sanitizer watches the switch, and no callback is on another stack.
 #[inline(always)]
 unsafe fn call<const TRY: bool, const DIRECT: bool>(
     f: EntryFn,
@@ -57,7 +57,8 @@ unsafe fn call<const TRY: bool, const DIRECT: bool>(
     m: &'static M,
     caught: Caught,
 ) -> Status {
-    if m.gate.busy() {
+    let busy = if DIRECT { m.gate.home_busy() } else { m.gate.busy() };
+    if busy {
         // SAFETY: handed on.
         return unsafe { nested::<TRY>(f, arg, m, caught, arch::stack_pointer()) };
     }
@@ -74,18 +75,15 @@ unsafe fn call<const TRY: bool, const DIRECT: bool>(
     }
     let host = home.record.host.as_ptr();
     // SAFETY: [g0-sp] the top of a free stack; the buffer is the G's own. `f` by the caller's word.
-    let landed = unsafe {
-        if DIRECT { arch::call_on_stack(f, arg, home.top, host) } else { gmp::switch(f, arg, home.top, host) }
-    };
-    if landed != 0 {
-        core::mem::forget(running);
-        // SAFETY: the base's switch has come back here.
-        return unsafe { landed_home(m, caught) };
+    unsafe {
+        // What it gives is not looked at: a panic that has come back has left something deferred.
+        if DIRECT {
+            arch::call_on_stack(f, arg, home.top, host)
+        } else {
+            gmp::switch(f, arg, home.top, host)
+        };
+        running.end::<TRY>(caught)
     }
-    if TRY && cfg!(not(wharf_mutate = "panic_try")) {
-        home.set_base(Kind::Call);
-    }
-    running.end()
 }
 
 /// A callback that is on the home stack, until it returns. Dropped when it is unwound. Go: `unwindm`.
@@ -100,12 +98,22 @@ impl Running {
         unsafe { &*self.m.home.load(Ordering::Relaxed) }
     }
 
-    /// When it has returned: `WHARF_OK`.
+    /// When it has returned, or a panic has come back to it.
+    ///
+    /// # Safety
+    /// The base's switch has come back to the caller.
     #[inline(always)]
-    fn end(self) -> Status {
-        let vacated = cfg!(wharf_mutate = "g0_sp_restore") || self.home().vacate_returned();
-        if !vacated || !self.m.calls.increment_quickly() {
-            return end_slowly(self);
+    unsafe fn end<const TRY: bool>(self, caught: Caught) -> Status {
+        let home = self.home();
+        if home.has_scopes() || !self.m.calls.increment_quickly() {
+            // SAFETY: handed on.
+            return unsafe { end_slowly(self, caught) };
+        }
+        if cfg!(not(wharf_mutate = "g0_sp_restore")) {
+            home.vacate_returned();
+        }
+        if TRY && cfg!(not(wharf_mutate = "panic_try")) {
+            home.set_base(Kind::Call);
         }
         self.m.gate.leave_home();
         core::mem::forget(self);
@@ -122,14 +130,13 @@ impl Running {
     }
 }
 
-/// A panic has come back to a call on the home stack.
+/// The end of one to which a panic has come back, or that has left scopes; or the count of calls comes around.
 ///
 /// # Safety
-/// To the base's switch, which the caller has called.
+/// The base's switch has come back to the caller.
 #[cold]
 #[inline(never)]
-unsafe fn landed_home(m: &'static M, caught: Caught) -> Status {
-    let running = Running { m };
+unsafe fn end_slowly(running: Running, caught: Caught) -> Status {
     // SAFETY: handed on.
     let status = unsafe { panic::finish(Scope { on: running.home(), mark: 0 }, caught) };
     running.abort();
@@ -143,14 +150,6 @@ impl Drop for Running {
     }
 }
 
-/// The end of one that has returned, if it has left scopes or the count of calls comes around.
-#[cold]
-#[inline(never)]
-fn end_slowly(running: Running) -> Status {
-    running.abort();
-    WHARF_OK
-}
-
 /// Of the thread's own M, which so takes the warm path no register for this.
 #[cold]
 #[inline(never)]
@@ -161,7 +160,7 @@ fn unwound_home() {
     running.abort();
 }
 
-/// The first call of a thread, or of one whose M was freed.
+/// The first call of a thread, or of one whose M was freed or is not found quickly.
 #[cold]
 #[inline(never)]
 unsafe fn first_call<const TRY: bool>(f: EntryFn, arg: *mut c_void, caught: Caught) -> Status {

@@ -65,19 +65,19 @@ impl Slot<G> {
         self.host_sp() != 0
     }
 
-    /// Nothing is on this stack any more: its callback has returned, and its switch done what was left. False if there
-    /// are scopes that were jumped out of.
+    /// Nothing is on this stack any more: its callback has returned, and its switch done what was left. There are no
+    /// scopes.
     #[inline(always)]
-    pub(crate) fn vacate_returned(&self) -> bool {
+    pub(crate) fn vacate_returned(&self) {
         self.record.out.sp.store(0, Ordering::Relaxed);
         self.record.host.sp.store(0, Ordering::Relaxed);
-        self.position().1 == 0
     }
 
     /// Nothing is on this stack any more, however that has ended.
     pub(crate) fn vacate(&self) {
         self.record.host.finish.store(0, Ordering::Relaxed);
-        if !self.vacate_returned() {
+        self.vacate_returned();
+        if self.has_scopes() {
             self.clear_scopes();
         }
         self.discard_panics();

@@ -33,8 +33,20 @@ impl Gate {
     /// Whether a callback of this thread is on, as far as the owner knows.
     #[inline(always)]
     pub(crate) fn busy(&self) -> bool {
-        // SAFETY: the owner alone writes them.
-        unsafe { load_own(&self.home) != 0 || load_own(&self.more) != 0 }
+        // SAFETY: the owner alone writes it.
+        self.home_busy() || unsafe { load_own(&self.more) != 0 }
+    }
+
+    /// As [`busy`](Gate::busy), on the home stack.
+    #[inline(always)]
+    pub(crate) fn home_busy(&self) -> bool {
+        // SAFETY: the owner alone writes it.
+        unsafe { load_own(&self.home) != 0 }
+    }
+
+    /// Whether callbacks are on more than one other stack.
+    pub(super) fn has_two_more(&self) -> bool {
+        self.more.load(Ordering::Relaxed) > 1
     }
 
     /// How many callbacks are on, jumped-out ones included.
@@ -79,11 +91,6 @@ impl Gate {
     /// Ends what [`enter_more`](Gate::enter_more) began. Release: as `leave_home`.
     pub(super) fn leave_more(&self) {
         self.more.store(self.more.load(Ordering::Relaxed) - 1, Ordering::Release);
-    }
-
-    /// Whether the home stack is free, as far as the owner knows.
-    pub(super) fn home_free(&self) -> bool {
-        self.home.load(Ordering::Relaxed) == 0
     }
 
     /// No callback is on any more: the thread has ended.

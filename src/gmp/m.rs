@@ -47,10 +47,15 @@ unsafe impl Sync for M {}
 /// In the TLS word, an M's address has one of two bits set. A word without is no M: 0 before the thread's
 /// first call, the address of its former M's `end` when it has ended.
 const BOUND: usize = 1;
-/// Where a sanitizer watches each switch: such an M is not found quickly.
-const WATCHED: usize = 2;
-const EITHER: usize = BOUND | WATCHED;
+/// Likewise, but such an M is not found quickly: a callback is on another stack than home, or a sanitizer watches each
+/// switch.
+const SLOW: usize = 2;
+const EITHER: usize = BOUND | SLOW;
 const _: () = assert!(core::mem::offset_of!(M, end) & EITHER == 0);
+
+fn usual_tag() -> usize {
+    if is_watched() { SLOW } else { BOUND }
+}
 
 /// The calling thread's M, if it has one. `[sig]`
 #[inline(always)]
@@ -61,13 +66,15 @@ pub(crate) fn getm() -> Option<&'static M> {
     (word & EITHER != 0).then(|| unsafe { &*((word & !EITHER) as *const M) })
 }
 
-/// As [`getm`], but finds none where the word is not found quickly, or a sanitizer watches. `[sig]`
+/// As [`getm`], but finds none where the word is not found quickly, or says so. `[sig]`
 #[inline(always)]
 pub(crate) fn getm_quickly() -> Option<&'static M> {
     let word = arch::tls_word_quickly();
-    // SAFETY: as above; what else may be read is an even number. Said to be an address, it is not asked again whether it is one.
-    (word & BOUND != 0).then(|| unsafe {
-        let at = word - BOUND;
+    // Opaque: less by one first, then looked at, is one instruction less on x86-64.
+    let at = arch::opaque(word.wrapping_sub(BOUND));
+    // SAFETY: as above; what else may be read is an even number. Said to be an address, it is not asked again whether
+    // it is one.
+    (at & BOUND == 0).then(|| unsafe {
         core::hint::assert_unchecked(at != 0);
         &*(at as *const M)
     })
@@ -121,6 +128,7 @@ impl M {
             self.gate.enter_home_anyway();
         } else {
             self.gate.enter_more();
+            self.retag(BOUND, SLOW);
         }
     }
 
@@ -135,7 +143,11 @@ impl M {
             on.vacate();
             self.gate.leave_home();
         } else if on.vacate_once() {
+            let is_last = !self.gate.has_two_more();
             self.gate.leave_more();
+            if is_last {
+                self.retag(SLOW, usual_tag());
+            }
         }
     }
 
@@ -304,8 +316,8 @@ impl M {
     /// A stack for a nested call, this M's own if one is idle. `[sig]`
     pub(crate) fn idle_stack(&self) -> Option<&'static GStack> {
         // Home is taken before it is busy: we may have interrupted that.
-        let home_free = self.gate.home_free();
-        if let Some(idle) = self.stacks().find(|slot| !slot.busy() && (home_free || !self.is_home(slot))) {
+        let home_busy = self.gate.home_busy();
+        if let Some(idle) = self.stacks().find(|slot| !(slot.busy() || home_busy && self.is_home(slot))) {
             return Some(idle);
         }
         let slot = STACKS.take()?;
@@ -323,8 +335,16 @@ impl M {
     }
 
     /// What the TLS word of its thread holds.
-    fn word(&self) -> usize {
-        ptr::from_ref(self) as usize | if is_watched() { WATCHED } else { BOUND }
+    fn word(&self, tag: usize) -> usize {
+        ptr::from_ref(self) as usize | tag
+    }
+
+    /// Changes the tag in the calling thread's word, if it is `from` there, and the M this one, of which nothing is read.
+    fn retag(&self, from: usize, to: usize) {
+        // SAFETY: the thread's own word, for as long as the thread lives.
+        let word = unsafe { AtomicUsize::from_ptr(arch::tls_word_addr()) };
+        let _is_not =
+            word.compare_exchange(self.word(from), self.word(to), Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// Makes this M the calling thread's, unless a signal handler has bound another meanwhile: then
@@ -335,7 +355,9 @@ impl M {
         let word = unsafe { AtomicUsize::from_ptr(arch::tls_word_addr()) };
         let before = word.load(Ordering::Relaxed);
         if before & EITHER != 0
-            || word.compare_exchange(before, self.word(), Ordering::Relaxed, Ordering::Relaxed).is_err()
+            || word
+                .compare_exchange(before, self.word(usual_tag()), Ordering::Relaxed, Ordering::Relaxed)
+                .is_err()
         {
             return false;
         }

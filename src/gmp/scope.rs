@@ -224,6 +224,12 @@ impl GStack {
         (self.record.scopes.mark.get(), self.record.scopes.depth.get())
     }
 
+    /// Whether there is a scope inside the callback, or something is deferred.
+    #[inline(always)]
+    pub(crate) fn has_scopes(&self) -> bool {
+        self.position().1 != 0
+    }
+
     /// The innermost scope.
     #[inline(always)]
     pub(crate) fn scope(&'static self) -> Scope {

@@ -5,7 +5,7 @@
 //! `siglongjmp` would make it: no destructor runs, and what was deferred in scopes inside the try is
 //! dropped; what was deferred in the try's own runs when it has come back.
 
-use super::gopanic::{LANDED, scopes, settle_at};
+use super::gopanic::{LANDED, come_back, scopes, settle_at};
 use super::info::Panic;
 use crate::arch::Regs;
 use crate::base::atomic::Ordering;
@@ -54,7 +54,7 @@ pub(crate) fn fault(m: &M, on: &'static GStack, fault: &Fault<'_>) -> Option<Lan
         panic.replace(other);
     }
     panic.begin(on);
-    panic.landed.set(Some(scope.mark));
+    come_back(panic, scope);
     m.curg.store(core::ptr::from_ref(on).cast_mut(), Ordering::Relaxed);
     on.record.out.sp.store(0, Ordering::Relaxed);
     Some(Landing { sp: end, value: LANDED, mask })

@@ -10,7 +10,7 @@
 //! Unwinding is the forced unwinding of the process's own unwinder, then a jump to the scope's switch
 //! (`gogo`). Where the unwinder knows no way on, the jump is made from there: the cut.
 
-use core::ffi::c_int;
+use core::ffi::{c_int, c_void};
 
 use super::defer::{call_deferred, top_of};
 use super::info::{Panic, of_exception, print_before, print_text, wharf_panic_info};
@@ -315,9 +315,19 @@ fn land(panic: &Panic) -> ! {
     if cfg!(not(wharf_mutate = "panic_out")) {
         scope.on.record.out.sp.store(0, Ordering::Relaxed);
     }
-    panic.landed.set(Some(scope.mark));
+    come_back(panic, scope);
     // SAFETY: [g0-sp] the scope stands, and all inward of it is given up.
     unsafe { arch::gogo(scope.sp(), LANDED) }
+}
+
+/// Says that the panic has come back to `scope`. A call from the host is to find something deferred in it: it looks at
+/// nothing else.
+pub(super) fn come_back(panic: &Panic, scope: Scope) {
+    unsafe extern "C-unwind" fn nothing(_: *mut c_void) {}
+    panic.landed.set(Some(scope.mark));
+    if scope.mark == 0 && !scope.on.has_scopes() {
+        let _there_is_room = scope.on.push_deferred(nothing, core::ptr::null_mut());
+    }
 }
 
 /// A `catch (...)` that does not throw on has ended a panic: nothing it was meant to end has.
