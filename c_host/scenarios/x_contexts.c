@@ -270,7 +270,7 @@ static void *probe_thread(UNUSED void *arg)
     return NULL;
 }
 
-/* A stop that waits for a callback. */
+/* A stop that waits for a callback, longer than that takes. */
 static void *stopper(UNUSED void *arg)
 {
     W->stop(W->after(2 * LONG));
@@ -295,7 +295,7 @@ static pthread_barrier_t inside_now;
 static void wait_inside(UNUSED void *arg)
 {
     pthread_barrier_wait(&inside_now);
-    usleep(2000000);
+    usleep(1500000);
 }
 
 static void *inside_thread(UNUSED void *arg)

@@ -95,13 +95,13 @@ pub(crate) use apple::*;
 #[cfg_attr(target_arch = "riscv64", path = "riscv64.rs")]
 #[cfg_attr(target_arch = "arm", path = "arm.rs")]
 mod cpu;
-#[cfg(target_arch = "x86")]
-pub(crate) use cpu::leave_by;
 #[cfg(target_arch = "arm")]
 pub(crate) use cpu::recall;
 #[cfg(not(target_vendor = "apple"))]
 pub(crate) use cpu::tls_word_addr;
 pub(crate) use cpu::{Delivery, allow_misaligned, gogo, stack_pointer, strip};
+#[cfg(target_arch = "x86")]
+pub(crate) use cpu::{call_then_leave, leave};
 
 // ---- The TLS word ----------------------------------------------------------------------------
 //
@@ -211,26 +211,35 @@ pub(crate) fn unheard_by_valgrind<T>(work: impl FnOnce() -> T) -> T {
     value
 }
 
-unsafe extern "C-unwind" {
-    /// Calls `f(arg)` with the stack pointer at `top`, after writing this stack's position to
-    /// `buf.sp`; see the module's head. Gives 0, or what `gogo` was given.
-    ///
-    /// # Safety
-    /// `top` is 16-byte aligned, with room below it for `f`, and nothing that lives below it; `buf`
-    /// is writable and stays so until the return.
-    #[link_name = "__morestack"]
-    pub(crate) fn call_on_stack(f: EntryFn, arg: *mut c_void, top: usize, buf: *mut Gobuf) -> u32;
+macro_rules! declare_switch {
+    ($abi:literal) => {
+        unsafe extern $abi {
+            /// Calls `f(arg)` with the stack pointer at `top`, after writing this stack's position to
+            /// `buf.sp`; see the module's head. Gives 0, or what `gogo` was given.
+            ///
+            /// # Safety
+            /// `top` is 16-byte aligned, with room below it for `f`, and nothing that lives below it; `buf`
+            /// is writable and stays so until the return.
+            #[link_name = "__morestack"]
+            pub(crate) fn call_on_stack(f: EntryFn, arg: *mut c_void, top: usize, buf: *mut Gobuf) -> u32;
 
-    /// As `call_on_stack`, on the stack that it is called on: a frame to come back to, no more.
-    ///
-    /// # Safety
-    /// `sp` is writable.
-    #[link_name = "__wharf_call_here"]
-    pub(crate) fn call_here(f: EntryFn, arg: *mut c_void, _: usize, sp: *mut usize) -> u32;
+            /// As `call_on_stack`, on the stack that it is called on: a frame to come back to, no more.
+            ///
+            /// # Safety
+            /// `sp` is writable.
+            #[link_name = "__wharf_call_here"]
+            pub(crate) fn call_here(f: EntryFn, arg: *mut c_void, _: usize, sp: *mut usize) -> u32;
 
-    #[link_name = "__wharf_switch_end"]
-    static SWITCH_END: u8;
+            #[link_name = "__wharf_switch_end"]
+            static SWITCH_END: u8;
+        }
+    };
 }
+#[cfg(not(target_arch = "x86"))]
+declare_switch!("C-unwind");
+// Who is called takes the arguments off the stack.
+#[cfg(target_arch = "x86")]
+declare_switch!("stdcall-unwind");
 
 /// Whether `pc` is a return address into the switch.
 pub(crate) fn is_switch(pc: usize) -> bool {

@@ -94,29 +94,25 @@ global_asm!(
     ".cfi_offset ebp, -8",
     "mov ebp, esp",
     cfi_switch!(".cfi_def_cfa_register ebp"),
-    "mov eax, [ebp + 8]",
-    "mov edx, [ebp + 12]",
     "mov ecx, [ebp + 20]",
     // For `gogo`.
     "push ebx",
     "push esi",
     "push edi",
-    "push ecx",
     g0_sp_store!("mov [ecx], esp"),
     ".endm",
     // The argument stands where the called function looks for it.
     ".macro wharf_switch_call",
     "sub esp, 12",
-    "push edx",
-    "call eax",
+    "push dword ptr [ebp + 12]",
+    "call dword ptr [ebp + 8]",
     ".endm",
     ".macro wharf_switch_back",
-    "mov esp, ebp",
     ".cfi_remember_state",
-    "pop ebp",
+    "leave",
     ".cfi_def_cfa esp, 4",
     ".cfi_restore ebp",
-    "ret",
+    "ret 16",
     ".cfi_restore_state",
     ".endm",
     ".macro wharf_switch_end name",
@@ -128,7 +124,7 @@ global_asm!(
     "mov esp, [ebp + 16]",
     "wharf_switch_call",
     "2:",
-    "mov ecx, [ebp - 4*4]",
+    "mov ecx, [ebp + 20]",
     "mov eax, [ecx + 4]",
     "test eax, eax",
     "jne 3f",
@@ -139,8 +135,8 @@ global_asm!(
     "jmp 2b",
     "wharf_switch_end __morestack",
     "wharf_switch __wharf_call_here",
-    // Four words and the frame pointer are below the return address: aligned as at a function's entry.
-    "sub esp, 8",
+    // Three words and the frame pointer are below the return address: aligned as at a function's entry.
+    "sub esp, 12",
     "wharf_switch_call",
     "xor eax, eax",
     "wharf_switch_back",
@@ -151,8 +147,8 @@ global_asm!(
     ".popsection",
 );
 
-/// Three registers and the name.
-pub(super) const FRAME: Frame = Frame::with_record_on_top(4);
+/// Three registers. The name is the last argument.
+pub(super) const FRAME: Frame = Frame { name: 8 * size_of::<usize>(), ..Frame::with_record_on_top(3) };
 
 /// Goes back to the switch that left `sp`, as if its function had returned; it gives `value`. Both come in
 /// registers: a handler has it jumped to on a stack that may be full.
@@ -165,35 +161,47 @@ pub(crate) unsafe extern "fastcall" fn gogo(sp: usize, value: u32) -> ! {
     naked_asm!(
         ".cfi_startproc",
         "mov eax, edx",
-        "lea esp, [ecx + 4]",
+        "mov esp, ecx",
         "pop edi",
         "pop esi",
         "pop ebx",
         "pop ebp",
-        "ret",
+        "ret 16",
         ".cfi_endproc",
     )
 }
 
-/// Leaves the function whose caller has these registers when it has returned, by a jump to `f(arg)`, which
-/// returns there in its place. `arg` is put where that function had its first argument.
-///
-/// # Safety
-/// The frames inward of the caller's are given up, and none of them has anything to drop.
-#[unsafe(naked)]
-pub(crate) unsafe extern "fastcall" fn leave_by(regs: &Regs, f: usize, arg: usize) -> ! {
-    naked_asm!(
-        "mov eax, [esp + 4]",
-        "mov ebx, [ecx + 4*3]",
-        "mov ebp, [ecx + 4*5]",
-        "mov esi, [ecx + 4*6]",
-        "mov edi, [ecx + 4*7]",
-        "mov ecx, [ecx + 4*4]",
-        "mov [ecx], eax",
-        // In one step: what lies below the stack pointer is any handler's.
-        "lea esp, [ecx - 4]",
-        "jmp edx",
-    )
+/// The body of a function of one `i64`, which calls `inner` with it. That gives a [`Leave`]: what the function
+/// returns, or a jump by which it ends. The compiler has no such jump here, where arguments are on the stack: the
+/// other function's is put where this one had its own.
+macro_rules! call_then_leave {
+    ($inner:path) => {
+        core::arch::naked_asm!(
+            ".cfi_startproc",
+            "sub esp, 4",
+            ".cfi_adjust_cfa_offset 4",
+            "push dword ptr [esp + 12]",
+            ".cfi_adjust_cfa_offset 4",
+            "push dword ptr [esp + 12]",
+            ".cfi_adjust_cfa_offset 4",
+            "call {}",
+            "add esp, 12",
+            ".cfi_adjust_cfa_offset -12",
+            "test edx, edx",
+            "jz 2f",
+            "mov [esp + 4], edx",
+            "jmp eax",
+            "2: ret",
+            ".cfi_endproc",
+            sym $inner,
+        )
+    };
+}
+pub(crate) use call_then_leave;
+
+/// Of [`call_then_leave`]: with `arg` 0 what is returned, else the address of a function that gets `arg`.
+pub(crate) fn leave(value_or_function: usize, arg: usize) -> u64 {
+    value_or_function as u64 | (arg as u64) << 32
 }
 
 /// valgrind.h: `VALGRIND_DO_CLIENT_REQUEST_EXPR`.

@@ -218,12 +218,25 @@ unsafe fn checked(config: &wharf_config) -> Result<Config<'_>, c_int> {
 /// thread calls in again or ends.
 ///
 /// Context: a host thread outside callbacks. Signals: not safe.
+#[cfg_attr(target_arch = "x86", unsafe(naked))]
 #[unsafe(no_mangle)]
 pub extern "C" fn wharf_stop(until: i64) -> c_int {
+    #[cfg(target_arch = "x86")]
+    crate::arch::call_then_leave!(stop_then_leave);
+    #[cfg(not(target_arch = "x86"))]
     match stopped(until) {
         Ok(None) => WHARF_OK,
-        Ok(Some(own)) => own.release(wharf_stop as *const () as usize),
+        Ok(Some(own)) => own.release(),
         Err(status) => status,
+    }
+}
+
+#[cfg(target_arch = "x86")]
+extern "C" fn stop_then_leave(until: i64) -> u64 {
+    match stopped(until) {
+        Ok(None) => crate::arch::leave(WHARF_OK as usize, 0),
+        Ok(Some(own)) => own.release(),
+        Err(status) => crate::arch::leave(status as usize, 0),
     }
 }
 

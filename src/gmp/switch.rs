@@ -13,11 +13,9 @@ use core::mem;
 use super::g::{GStack, STACKS};
 use super::m::getg;
 use crate::arch::{self, Beside, EntryFn, Gobuf, Hooks};
-use crate::base::atomic::{AtomicPtr, Ordering};
+use crate::base::atomic::{AtomicBool, Ordering};
 
-type Switch = unsafe extern "C-unwind" fn(EntryFn, *mut c_void, usize, *mut Gobuf) -> u32;
-
-static SWITCH: AtomicPtr<()> = AtomicPtr::new(arch::call_on_stack as *mut ());
+static WATCHED: AtomicBool = AtomicBool::new(false);
 
 /// As [`arch::call_on_stack`], to a managed stack, or from the one that we are on to the host's.
 ///
@@ -25,27 +23,27 @@ static SWITCH: AtomicPtr<()> = AtomicPtr::new(arch::call_on_stack as *mut ());
 /// As there.
 #[inline(always)]
 pub(crate) unsafe fn switch(f: EntryFn, arg: *mut c_void, top: usize, buf: *mut Gobuf) -> u32 {
-    // SAFETY: one of the two functions of this type that are stored, at a start, before any thread is bound
-    // that calls. A plain load: the call is made through the word itself.
-    let switch = unsafe { mem::transmute::<*mut (), Switch>(*SWITCH.as_ptr()) };
     // SAFETY: handed on.
-    unsafe { switch(f, arg, top, buf) }
+    unsafe { if is_watched() { watched(f, arg, top, buf) } else { arch::call_on_stack(f, arg, top, buf) } }
 }
 
 /// Looks whether a sanitizer is in the process. At start.
 pub(crate) fn look_for_sanitizers() {
     let hooks = arch::hooks();
     if hooks.start_switch.is_some() || hooks.acquire.is_some() {
-        SWITCH.store(watched as *mut (), Ordering::Relaxed);
+        WATCHED.store(true, Ordering::Relaxed);
     }
 }
 
+/// Told at a start, before any thread is bound that calls.
 pub(super) fn is_watched() -> bool {
-    SWITCH.load(Ordering::Relaxed) == watched as *mut ()
+    WATCHED.load(Ordering::Relaxed)
 }
 
 /// Goes by way of the sanitizer.
-unsafe extern "C-unwind" fn watched(f: EntryFn, arg: *mut c_void, top: usize, buf: *mut Gobuf) -> u32 {
+#[cold]
+#[inline(never)]
+unsafe fn watched(f: EntryFn, arg: *mut c_void, top: usize, buf: *mut Gobuf) -> u32 {
     let crossing = match STACKS.find(top - 1) {
         Some(to) => Crossing::into(to),
         None => Crossing::out_of(getg()),

@@ -45,40 +45,18 @@ fn program_headers() -> usize {
 
 impl SelfReference {
     /// Gives the reference back; 0. If it was the last one, there is nothing to return to: this must
-    /// be the last call of the function at `last`, which the host called; the compiler makes it a jump.
+    /// be the last call of the function that the host called; the compiler makes it a jump.
     #[cfg(not(target_arch = "x86"))]
     #[inline(always)]
-    pub(crate) fn release(self, _last: usize) -> libc::c_int {
+    pub(crate) fn release(self) -> libc::c_int {
         // SAFETY: the handle came from dlopen and is given back once.
         unsafe { libc::dlclose(self.0) }
     }
 
-    /// As above. There the compiler has no such jump: the unwinder tells where to make it from. If it does
-    /// not, the library stays.
+    /// As above, for `arch::call_then_leave`.
     #[cfg(target_arch = "x86")]
-    pub(crate) fn release(self, last: usize) -> libc::c_int {
-        use crate::arch::{Regs, leave_by};
-        let (mut regs, mut seen, mut found) = (Regs::capture(), false, false);
-        crate::sys::unwind::backtrace(&mut |frame| {
-            found = seen;
-            if found {
-                for register in Regs::NAMES.iter().filter(|(_, _, kept)| *kept).map(|(_, number, _)| *number)
-                {
-                    regs.0[register] = match register {
-                        Regs::SP => frame.sp(),
-                        Regs::PC => frame.pc(),
-                        _ => frame.register(register),
-                    };
-                }
-            }
-            seen = frame.is_of(last);
-            !found
-        });
-        if !found {
-            return 0;
-        }
-        // SAFETY: the handle came from dlopen and is given back once; the frames inward are done.
-        unsafe { leave_by(&regs, libc::dlclose as *const () as usize, self.0 as usize) }
+    pub(crate) fn release(self) -> u64 {
+        crate::arch::leave(libc::dlclose as *const () as usize, self.0 as usize)
     }
 }
 

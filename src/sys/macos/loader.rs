@@ -13,7 +13,7 @@ pub(crate) fn self_reference(_symbol: *const c_void) -> Result<Option<SelfRefere
 }
 
 impl SelfReference {
-    pub(crate) fn release(self, _last: usize) -> c_int {
+    pub(crate) fn release(self) -> c_int {
         match self {}
     }
 }
