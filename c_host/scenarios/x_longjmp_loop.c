@@ -28,6 +28,8 @@
  * args: ever_shallower
  * case stop_after_deep
  * args: stop_after_deep
+ * case same_place
+ * args: same_place
  */
 #include "scenario.h"
 
@@ -246,6 +248,28 @@ static void *ever_shallower(UNUSED void *arg)
     return NULL;
 }
 
+static void on_first_stack(UNUSED void *arg)
+{
+    static uintptr_t place;
+    same_place(&place, HERE());
+}
+
+static NOINLINE void try_here(wharf_fn fn)
+{
+    W->try_(fn, NULL, NULL);
+}
+
+/* A call from where one was left: that one has ended, be there others further in. */
+static void *from_same_place(UNUSED void *arg)
+{
+    for (int i = 0; i < 100; i++) {
+        try_here(on_first_stack);
+        if (sigsetjmp(out, 0) == 0)
+            try_here(deep_chain);
+    }
+    return NULL;
+}
+
 static void *stop_after_deep(UNUSED void *arg)
 {
     int count = 0;
@@ -263,6 +287,8 @@ int main(UNUSED int argc, char **argv)
         thread(NULL);
     else if (named("after_deep"))
         on_thread(named("stop") ? stop_after_deep : shallow_after_deep, NULL);
+    else if (named("same_place"))
+        on_thread(from_same_place, NULL);
     else if (named("ever_shallower"))
         join(spawn(8 << 20, ever_shallower, NULL)); /* the usual may be less */
     else

@@ -248,11 +248,11 @@ pub(crate) fn is_switch(pc: usize) -> bool {
     pc.wrapping_sub(start) < &raw const SWITCH_END as usize - start
 }
 
-/// The switch's frame: from its stack pointer, where these are in bytes, to its caller's.
+/// The switch's frame: from its stack pointer, where these are in bytes, to its caller's at the call.
 struct Frame {
     /// The saved frame pointer and the return address.
     record: usize,
-    /// `buf`.
+    /// `buf`; on i386 it is the caller's, an argument.
     name: usize,
     bytes: usize,
 }
@@ -280,8 +280,8 @@ pub(crate) fn name_of_switch(sp: usize) -> *const usize {
 /// What the switch leaves behind.
 pub(crate) const SWITCH_BYTES: usize = cpu::FRAME.bytes;
 
-/// The stack pointer of whoever called the switch that left `sp`, when that has returned: see the
-/// drawing in the module's head.
+/// The stack pointer of whoever called the switch that left `sp`, at the call: see the drawing in the
+/// module's head.
 pub(crate) fn sp_behind_switch(sp: usize) -> usize {
     sp + SWITCH_BYTES
 }

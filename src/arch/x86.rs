@@ -171,7 +171,7 @@ pub(crate) unsafe extern "fastcall" fn gogo(sp: usize, value: u32) -> ! {
     )
 }
 
-/// The body of a function of one `i64`, which calls `inner` with it. That gives a [`Leave`]: what the function
+/// The body of a function of one `i64`, which calls `inner` with it. That gives what [`leave`] does: what the function
 /// returns, or a jump by which it ends. The compiler has no such jump here, where arguments are on the stack: the
 /// other function's is put where this one had its own.
 macro_rules! call_then_leave {

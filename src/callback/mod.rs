@@ -43,29 +43,31 @@ pub(crate) type Caught = *mut *mut wharf_panic_info;
 pub(crate) unsafe fn cgocallback<const TRY: bool>(f: EntryFn, arg: *mut c_void, caught: Caught) -> Status {
     match gmp::getm_quickly() {
         // SAFETY: the caller's word, handed on; so in all functions of a call.
-        Some(m) => unsafe { call::<TRY, true>(f, arg, m, caught) },
+        Some(m) => unsafe { call::<TRY, true>(f, arg, m, caught, arch::stack_pointer) },
         // SAFETY: handed on.
-        None => unsafe { first_call::<TRY>(f, arg, caught) },
+        None => unsafe { first_call::<TRY>(f, arg, caught, arch::stack_pointer()) },
     }
 }
 
-/// `DIRECT`: the M was found quickly, so that no sanitizer watches the switch, and no callback is on another stack.
+/// `DIRECT`: the M was found quickly, so that no sanitizer watches the switch, and no callback runs on another stack.
+/// `entry_sp`: the stack pointer of the function that the host called.
 #[inline(always)]
 unsafe fn call<const TRY: bool, const DIRECT: bool>(
     f: EntryFn,
     arg: *mut c_void,
     m: &'static M,
     caught: Caught,
+    entry_sp: impl FnOnce() -> usize,
 ) -> Status {
     let busy = if DIRECT { m.gate.home_busy() } else { m.gate.busy() };
     if busy {
         // SAFETY: handed on.
-        return unsafe { nested::<TRY>(f, arg, m, caught, arch::stack_pointer()) };
+        return unsafe { nested::<TRY>(f, arg, m, caught, entry_sp()) };
     }
     if !m.gate.enter_home() {
         m.gate.leave_home();
         // SAFETY: handed on.
-        return unsafe { at_closed_gate::<TRY>(f, arg, m, caught) };
+        return unsafe { at_closed_gate::<TRY>(f, arg, m, caught, entry_sp()) };
     }
     let running = Running { m };
     let home = running.home();
@@ -130,15 +132,17 @@ impl Running {
     }
 }
 
-/// The end of one to which a panic has come back, or that has left scopes; or the count of calls comes around.
+/// The end of one to which a panic has come back, or that has left scopes, which are dropped; or the count of calls comes
+/// around.
 ///
 /// # Safety
 /// The base's switch has come back to the caller.
 #[cold]
 #[inline(never)]
 unsafe fn end_slowly(running: Running, caught: Caught) -> Status {
+    let scope = Scope { on: running.home(), mark: 0 };
     // SAFETY: handed on.
-    let status = unsafe { panic::finish(Scope { on: running.home(), mark: 0 }, caught) };
+    let status = if panic::has_come_back(scope) { unsafe { panic::finish(scope, caught) } } else { WHARF_OK };
     running.abort();
     status
 }
@@ -163,10 +167,15 @@ fn unwound_home() {
 /// The first call of a thread, or of one whose M was freed or is not found quickly.
 #[cold]
 #[inline(never)]
-unsafe fn first_call<const TRY: bool>(f: EntryFn, arg: *mut c_void, caught: Caught) -> Status {
+unsafe fn first_call<const TRY: bool>(
+    f: EntryFn,
+    arg: *mut c_void,
+    caught: Caught,
+    entry_sp: usize,
+) -> Status {
     match needm() {
         // SAFETY: handed on.
-        Ok(m) => unsafe { call::<TRY, false>(f, arg, m, caught) },
+        Ok(m) => unsafe { call::<TRY, false>(f, arg, m, caught, || entry_sp) },
         Err(status) => status,
     }
 }
@@ -178,13 +187,14 @@ unsafe fn at_closed_gate<const TRY: bool>(
     arg: *mut c_void,
     m: &'static M,
     caught: Caught,
+    entry_sp: usize,
 ) -> Status {
     let errno = sys::ErrnoGuard::new();
     let opened = lifecycle::at_closed_gate(m);
     drop(errno);
     match opened {
         // SAFETY: handed on.
-        Ok(()) => unsafe { call::<TRY, false>(f, arg, m, caught) },
+        Ok(()) => unsafe { call::<TRY, false>(f, arg, m, caught, || entry_sp) },
         Err(status) => status,
     }
 }
@@ -330,13 +340,13 @@ unsafe fn elsewhere<const TRY: bool>(
     if !alone && gate != OPEN && !is_on() {
         drop(errno);
         // SAFETY: handed on.
-        return unsafe { at_closed_gate::<TRY>(f, arg, m, caught) };
+        return unsafe { at_closed_gate::<TRY>(f, arg, m, caught, entry_sp) };
     }
     let on = if alone { None } else { m.idle_stack() };
     drop(errno);
     if alone {
         // SAFETY: handed on. Not busy: this does not come back here.
-        return unsafe { call::<TRY, false>(f, arg, m, caught) };
+        return unsafe { call::<TRY, false>(f, arg, m, caught, || entry_sp) };
     }
     let Some(on) = on else { return WHARF_ENOMEM };
     let further = Further::enter(m, on, kind(TRY));

@@ -65,8 +65,8 @@ impl Slot<G> {
         self.host_sp() != 0
     }
 
-    /// Nothing is on this stack any more: its callback has returned, and its switch done what was left. There are no
-    /// scopes.
+    /// Nothing is on this stack any more: its callback has returned, and its switch done what was left; or it was left,
+    /// and the caller sees to its scopes.
     #[inline(always)]
     pub(crate) fn vacate_returned(&self) {
         self.record.out.sp.store(0, Ordering::Relaxed);

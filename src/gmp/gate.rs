@@ -44,9 +44,9 @@ impl Gate {
         unsafe { load_own(&self.home) != 0 }
     }
 
-    /// Whether callbacks are on more than one other stack.
-    pub(super) fn has_two_more(&self) -> bool {
-        self.more.load(Ordering::Relaxed) > 1
+    /// As [`busy`](Gate::busy), on another stack.
+    pub(super) fn more_busy(&self) -> bool {
+        self.more.load(Ordering::Relaxed) != 0
     }
 
     /// How many callbacks are on, jumped-out ones included.
@@ -85,12 +85,12 @@ impl Gate {
 
     /// Begins a callback on another stack than home, inside another.
     pub(super) fn enter_more(&self) {
-        self.more.store(self.more.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+        self.more.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Ends what [`enter_more`](Gate::enter_more) began. Release: as `leave_home`.
-    pub(super) fn leave_more(&self) {
-        self.more.store(self.more.load(Ordering::Relaxed) - 1, Ordering::Release);
+    /// Ends what [`enter_more`](Gate::enter_more) began; whether that was the last one. Release: as `leave_home`.
+    pub(super) fn leave_more(&self) -> bool {
+        self.more.fetch_sub(1, Ordering::Release) == 1
     }
 
     /// No callback is on any more: the thread has ended.

@@ -85,7 +85,7 @@ pub(crate) fn getm_quickly() -> Option<&'static M> {
 pub(crate) fn forget(m: &'static M) {
     // SAFETY: the thread's own word.
     let word = unsafe { AtomicUsize::from_ptr(arch::tls_word_addr()) };
-    // That load may have been watched where this one does not know yet. A signal handler may have bound another
+    // That load may have tagged it otherwise than this one knows yet. A signal handler may have bound another
     // meanwhile. The same one again is found by its owner's tid.
     let before = word.load(Ordering::Relaxed);
     if before & !EITHER == ptr::from_ref(m) as usize {
@@ -142,11 +142,10 @@ impl M {
         if self.is_home(on) {
             on.vacate();
             self.gate.leave_home();
-        } else if on.vacate_once() {
-            let is_last = !self.gate.has_two_more();
-            self.gate.leave_more();
-            if is_last {
-                self.retag(SLOW, usual_tag());
+        } else if on.vacate_once() && self.gate.leave_more() {
+            // While the word says so, the M is ours; a signal handler may have left a callback on it meanwhile.
+            if self.retag(SLOW, usual_tag()) && self.gate.more_busy() {
+                self.retag(BOUND, SLOW);
             }
         }
     }
@@ -339,12 +338,12 @@ impl M {
         ptr::from_ref(self) as usize | tag
     }
 
-    /// Changes the tag in the calling thread's word, if it is `from` there, and the M this one, of which nothing is read.
-    fn retag(&self, from: usize, to: usize) {
+    /// Changes the tag in the calling thread's word, if it is `from` there, and the M this one, of which nothing is read;
+    /// whether it was so.
+    fn retag(&self, from: usize, to: usize) -> bool {
         // SAFETY: the thread's own word, for as long as the thread lives.
         let word = unsafe { AtomicUsize::from_ptr(arch::tls_word_addr()) };
-        let _is_not =
-            word.compare_exchange(self.word(from), self.word(to), Ordering::Relaxed, Ordering::Relaxed);
+        word.compare_exchange(self.word(from), self.word(to), Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Makes this M the calling thread's, unless a signal handler has bound another meanwhile: then

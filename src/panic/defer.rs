@@ -145,6 +145,12 @@ pub(super) unsafe fn call_deferred(panic: &Panic, on: &'static GStack, f: EntryF
     }
 }
 
+/// Whether a panic has come back to this scope, the innermost that lives on its stack.
+pub(crate) fn has_come_back(scope: Scope) -> bool {
+    drop_inside(scope.on, scope.mark);
+    landed(scope).is_some()
+}
+
 /// The panic that has come back to this scope, the innermost of its stack, whose function has ended. Those that
 /// `longjmp` has left inside it are dropped.
 fn landed(scope: Scope) -> Option<&'static Panic> {

@@ -325,8 +325,8 @@ fn land(panic: &Panic) -> ! {
 pub(super) fn come_back(panic: &Panic, scope: Scope) {
     unsafe extern "C-unwind" fn nothing(_: *mut c_void) {}
     panic.landed.set(Some(scope.mark));
-    if scope.mark == 0 && !scope.on.has_scopes() {
-        let _there_is_room = scope.on.push_deferred(nothing, core::ptr::null_mut());
+    if scope.mark == 0 {
+        let _else_there_is = scope.on.push_deferred(nothing, core::ptr::null_mut());
     }
 }
 

@@ -19,7 +19,7 @@ mod info;
 mod noexcept;
 mod reach;
 
-pub(crate) use defer::{deferproc, finish, unwound};
+pub(crate) use defer::{deferproc, finish, has_come_back, unwound};
 use fatal::fatal;
 pub(crate) use fault::{Fault, Landing, fault};
 pub(crate) use gopanic::{goexit, gopanic, gorecover, is_recoverable};

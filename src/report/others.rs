@@ -105,13 +105,15 @@ pub(super) fn host_side(on: &GStack) -> Option<Frame> {
 
 /// Who called the switch that left `sp` and said so in `buffer`.
 fn behind(sp: usize, buffer: &arch::Gobuf) -> Option<Frame> {
-    if sp == 0 || !sys::readable(sp) || !sys::readable(arch::sp_behind_switch(sp) - size_of::<usize>()) {
+    let name = arch::name_of_switch(sp);
+    let last = arch::sp_behind_switch(sp) - size_of::<usize>();
+    if sp == 0 || ![sp, last, name as usize].into_iter().all(sys::readable) {
         return None;
     }
     // SAFETY: [g0-sp] where a switch left a stack, and it can be read. The name says whether the switch's frame is
     // still there.
     unsafe {
-        if *arch::name_of_switch(sp) != buffer.as_ptr() as usize {
+        if *name != buffer.as_ptr() as usize {
             return None;
         }
         let [sp, fp, pc] = arch::behind_switch(sp);
