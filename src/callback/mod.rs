@@ -160,6 +160,7 @@ impl Drop for Running {
 fn unwound_home() {
     let Some(m) = getm() else { return };
     let running = Running { m };
+    m.forget_frame(running.home());
     panic::unwound(Scope { on: running.home(), mark: 0 });
     running.abort();
 }

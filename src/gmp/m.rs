@@ -150,6 +150,15 @@ impl M {
         }
     }
 
+    /// The switch to `on` has come back, or is about to, while there is more to do before the call from the host is over.
+    /// No signal handler that calls in is to look for its frame, and take the call for one that was jumped out of.
+    /// Home alone: that it is not free, the gate says.
+    pub(crate) fn forget_frame(&self, on: &GStack) {
+        if self.is_home(on) {
+            on.record.host.sp.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// No stack was entered from what was on `ended`.
     fn orphan(&self, ended: &GStack) {
         for slot in self.stacks() {

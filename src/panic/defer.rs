@@ -175,7 +175,13 @@ unsafe fn again(scope: Scope) {
     // its scope ends.
     unsafe {
         match scope.slot() {
-            None => gmp::switch(run_deferred, on.cast(), scope.on.top, (*on).record.host.as_ptr()),
+            None => {
+                let host = &(*on).record.host;
+                let stood = host.sp.load(Ordering::Relaxed);
+                gmp::switch(run_deferred, on.cast(), scope.on.top, host.as_ptr());
+                host.sp.store(stood, Ordering::Relaxed);
+                0
+            }
             Some(sp) => arch::call_here(run_deferred, on.cast(), 0, sp),
         };
     }

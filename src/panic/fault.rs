@@ -54,7 +54,7 @@ pub(crate) fn fault(m: &M, on: &'static GStack, fault: &Fault<'_>) -> Option<Lan
         panic.replace(other);
     }
     panic.begin(on);
-    come_back(panic, scope);
+    come_back(panic, m, scope);
     m.curg.store(core::ptr::from_ref(on).cast_mut(), Ordering::Relaxed);
     on.record.out.sp.store(0, Ordering::Relaxed);
     Some(Landing { sp: end, value: LANDED, mask })

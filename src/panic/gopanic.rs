@@ -17,7 +17,7 @@ use super::info::{Panic, of_exception, print_before, print_text, wharf_panic_inf
 use super::{fatal, noexcept, reach};
 use crate::arch::{self, Regs};
 use crate::base::atomic::Ordering;
-use crate::gmp::{self, GStack, Kind, Scope};
+use crate::gmp::{self, GStack, Kind, M, Scope};
 use crate::report;
 use crate::sys::unwind::{self, Context, Exception, Unwinding};
 
@@ -315,19 +315,22 @@ fn land(panic: &Panic) -> ! {
     if cfg!(not(wharf_mutate = "panic_out")) {
         scope.on.record.out.sp.store(0, Ordering::Relaxed);
     }
-    come_back(panic, scope);
+    let sp = come_back(panic, m, scope);
     // SAFETY: [g0-sp] the scope stands, and all inward of it is given up.
-    unsafe { arch::gogo(scope.sp(), LANDED) }
+    unsafe { arch::gogo(sp, LANDED) }
 }
 
-/// Says that the panic has come back to `scope`. A call from the host is to find something deferred in it: it looks at
-/// nothing else.
-pub(super) fn come_back(panic: &Panic, scope: Scope) {
+/// Says that the panic has come back to `scope`, of `m`; where its switch was left. A call from the host is to find
+/// something deferred in it: it looks at nothing else.
+pub(super) fn come_back(panic: &Panic, m: &M, scope: Scope) -> usize {
     unsafe extern "C-unwind" fn nothing(_: *mut c_void) {}
+    let sp = scope.sp();
     panic.landed.set(Some(scope.mark));
     if scope.mark == 0 {
+        m.forget_frame(scope.on);
         let _else_there_is = scope.on.push_deferred(nothing, core::ptr::null_mut());
     }
+    sp
 }
 
 /// A `catch (...)` that does not throw on has ended a panic: nothing it was meant to end has.
