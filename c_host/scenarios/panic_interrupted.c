@@ -45,6 +45,7 @@ int main(UNUSED int argc, char **argv)
 {
     has_deferred = is_case(argv, "deferred");
     load_wharf();
+    CHECK_EQ(W->start(NULL), WHARF_OK); /* a handler may not call in while its thread does that */
     struct sigaction action = {0};
     action.sa_handler = on_signal;
     CHECK_EQ(sigaction(SIGUSR1, &action, NULL), 0);

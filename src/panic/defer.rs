@@ -102,11 +102,20 @@ fn drop_inside(on: &'static GStack, depth: usize) {
     }
 }
 
-/// Runs what was deferred in the innermost scope of the stack at `on`, until a deferred call has
-/// recovered the panic that has come back to it.
+/// Runs what was deferred in the innermost scope of the stack at `on`, as [`run_until_recovered`]. Its switch is done
+/// then, but the scope is not.
 unsafe extern "C-unwind" fn run_deferred(on: *mut c_void) {
     // SAFETY: `again` passes a stack.
     let on: &'static GStack = unsafe { &*on.cast::<GStack>() };
+    run_until_recovered(on);
+    if let Some(m) = gmp::getm().filter(|_| on.scope().mark == 0) {
+        m.forget_frame(on);
+    }
+}
+
+/// Runs what was deferred in the innermost scope of `on`, until a deferred call has recovered the panic that has come back
+/// to it.
+fn run_until_recovered(on: &'static GStack) {
     while let Some((f, arg)) = on.pop_deferred() {
         let depth = on.position().1;
         match landed(on.scope()) {
@@ -175,13 +184,7 @@ unsafe fn again(scope: Scope) {
     // its scope ends.
     unsafe {
         match scope.slot() {
-            None => {
-                let host = &(*on).record.host;
-                let stood = host.sp.load(Ordering::Relaxed);
-                gmp::switch(run_deferred, on.cast(), scope.on.top, host.as_ptr());
-                host.sp.store(stood, Ordering::Relaxed);
-                0
-            }
+            None => gmp::switch(run_deferred, on.cast(), scope.on.top, (*on).record.host.as_ptr()),
             Some(sp) => arch::call_here(run_deferred, on.cast(), 0, sp),
         };
     }
