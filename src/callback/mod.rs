@@ -77,6 +77,7 @@ unsafe fn call<const TRY: bool, const DIRECT: bool>(
     }
     let host = home.record.host.as_ptr();
     // SAFETY: [g0-sp] the top of a free stack; the buffer is the G's own. `f` by the caller's word.
+    // Behind it the base's switch has come back here.
     unsafe {
         // What it gives is not looked at: a panic that has come back has left something deferred.
         if DIRECT {

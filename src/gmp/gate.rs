@@ -83,7 +83,7 @@ impl Gate {
         self.home.store(0, Ordering::Release);
     }
 
-    /// Begins a callback on another stack than home, inside another.
+    /// Begins a callback on another stack than home, inside another. In one step each: a signal handler counts, too.
     pub(super) fn enter_more(&self) {
         self.more.fetch_add(1, Ordering::Relaxed);
     }

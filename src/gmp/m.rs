@@ -53,6 +53,7 @@ const SLOW: usize = 2;
 const EITHER: usize = BOUND | SLOW;
 const _: () = assert!(core::mem::offset_of!(M, end) & EITHER == 0);
 
+/// Of an M with no callback on another stack than home.
 fn usual_tag() -> usize {
     if is_watched() { SLOW } else { BOUND }
 }
